@@ -1,0 +1,34 @@
+"""epochal: a laboratory for training dynamics.
+
+``epochal.run(...)`` trains a population, ``epochal.load(path)`` opens a stored run and
+``epochal.load_many(pattern)`` reads many as one table.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from epochal.api import load as load
+    from epochal.api import load_many as load_many
+    from epochal.api import run as run
+    from epochal.core.values.errors import UserError as UserError
+    from epochal.store.run import Run as Run
+
+__version__ = "0.1.0"
+__all__ = ["Run", "UserError", "load", "load_many", "run"]
+
+_PLACES = {
+    "run": "epochal.api",
+    "load": "epochal.api",
+    "load_many": "epochal.api",
+    "Run": "epochal.store.run",
+    "UserError": "epochal.core.values.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Imported on first use: `epochal --help` is there in a blink, torch takes seconds.
+    if name not in _PLACES:
+        raise AttributeError(f"module 'epochal' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_PLACES[name]), name)

@@ -1,0 +1,1 @@
+"""Values and tensors that every room shares."""

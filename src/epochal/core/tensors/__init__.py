@@ -1,0 +1,1 @@
+"""Torch values: random numbers, the flat layout, populations, batches, taps."""

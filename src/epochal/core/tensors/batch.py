@@ -1,0 +1,19 @@
+"""A batch of examples of one member, with the true factors that generated them."""
+
+from typing import NamedTuple
+
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """``inputs [B, ...]``, ``targets [B]`` and the weight of each example in sums (1 where all count).
+
+    ``factors`` holds what generated each example (operands, core label, group, ...), so that no probe
+    has to guess; each is ``[B]``. A ``NamedTuple`` because batches pass through ``vmap``.
+    """
+
+    inputs: Tensor
+    targets: Int64[Tensor, " B"]
+    weight: Float[Tensor, " B"]
+    factors: dict[str, Tensor]

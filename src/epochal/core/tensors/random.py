@@ -1,0 +1,107 @@
+"""Random numbers as a function: every number is ``f(seed, stream, step, index)``, never a state.
+
+A *key* is a 64-bit integer tensor made from seed, stream name and step; a number is a hash of key and
+index. Nothing is advanced, so training can resume from a step number alone, drawing for a probe
+cannot disturb training, and a member draws the same numbers whatever else is in its pack. All functions
+are pure and elementwise over keys, hence the same under ``vmap``. The numbers do not depend on the
+floating dtype asked for, beyond rounding.
+
+Source: the finaliser of SplitMix64 (Steele, Lea & Flood 2014, "Fast splittable pseudorandom number
+generators", section 5) over a Weyl sequence, used as a counter-based generator in the sense of Salmon
+et al. 2011 ("Parallel random numbers: as easy as 1, 2, 3").
+"""
+
+import hashlib
+import math
+from functools import cache
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+Key = Int64[Tensor, "*keys"]
+"""Randomness of one stream at one step; any shape, usually a scalar or ``[M]``."""
+
+Shape = tuple[int, ...]
+
+
+def key(seed: int | Int64[Tensor, "*keys"], stream: str, step: int | Int64[Tensor, "*keys"] = 0) -> Key:
+    """The key of a named stream of a seed at a step."""
+    seed = torch.as_tensor(seed, dtype=torch.int64)
+    named = _mix(_mix(seed + _GOLDEN) ^ _name_bits(stream))
+    return fold(named, step)
+
+
+def fold(key: Key, value: int | str | Int64[Tensor, "*keys"]) -> Key:
+    """Another key, which depends on ``key`` and on ``value`` (a number, a name, or a tensor of numbers)."""
+    value = _name_bits(value) if isinstance(value, str) else value
+    step = _signed(value * _GOLDEN) if isinstance(value, int) else value * _GOLDEN
+    return _mix(_mix(key + step) + _GOLDEN)
+
+
+def bits(key: Key, index: Shape | Int64[Tensor, "*shape"]) -> Int64[Tensor, "..."]:
+    """64 random bits per index; ``index`` is a shape (counted from zero in row-major order) or a tensor.
+
+    A tensor of indices broadcasts against the key.
+    """
+    if isinstance(index, tuple):
+        index = torch.arange(math.prod(index), device=key.device).reshape(index)
+    return _mix(key + (index + 1) * _GOLDEN)
+
+
+def uniform(
+    key: Key, index: Shape | Int64[Tensor, "*shape"], dtype: torch.dtype = torch.float32
+) -> Float[Tensor, "..."]:
+    """Uniform on the open interval (0, 1), symmetric about one half; 23 bits in float32, 52 in float64."""
+    kept = 23 if dtype == torch.float32 else 52
+    whole = _shift(bits(key, index), 64 - kept)
+    return (whole.to(dtype) + 0.5) * 2.0**-kept
+
+
+def normal(
+    key: Key, index: Shape | Int64[Tensor, "*shape"], dtype: torch.dtype = torch.float32
+) -> Float[Tensor, "..."]:
+    """Standard normal by Box and Muller's transform of 2 x 32 bits, computed in float64; |z| < 6.8."""
+    word = bits(key, index)
+    radius = (_shift(word, 32).double() + 0.5) * 2.0**-32
+    angle = (word & 0xFFFFFFFF).double() * (2.0**-32 * 2.0 * math.pi)
+    return (torch.sqrt(-2.0 * torch.log(radius)) * torch.cos(angle)).to(dtype)
+
+
+def bernoulli(
+    key: Key, index: Shape | Int64[Tensor, "*shape"], probability: float | Float[Tensor, "..."]
+) -> torch.Tensor:
+    """True with the given probability (0 and 1 are exact)."""
+    return uniform(key, index, torch.float64) < probability
+
+
+def permutation(key: Key, size: int) -> Int64[Tensor, "*keys size"]:
+    """A uniformly random order of ``0 .. size-1`` for each key, by sorting random words."""
+    words = bits(key[..., None], torch.arange(size, device=key.device))
+    return torch.sort(words, dim=-1, stable=True).indices
+
+
+def _signed(value: int) -> int:
+    """The 64-bit two's complement number that is congruent to ``value``."""
+    return (value + 2**63) % 2**64 - 2**63
+
+
+_GOLDEN = _signed(0x9E3779B97F4A7C15)
+_FIRST = _signed(0xBF58476D1CE4E5B9)
+_SECOND = _signed(0x94D049BB133111EB)
+
+
+def _shift(word: Int64[Tensor, "..."], by: int) -> Int64[Tensor, "..."]:
+    """Logical right shift; torch's own keeps the sign."""
+    return (word >> by) & ((1 << (64 - by)) - 1)
+
+
+def _mix(word: Int64[Tensor, "..."]) -> Int64[Tensor, "..."]:
+    word = (word ^ _shift(word, 30)) * _FIRST
+    word = (word ^ _shift(word, 27)) * _SECOND
+    return word ^ _shift(word, 31)
+
+
+@cache
+def _name_bits(name: str) -> int:
+    return _signed(int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little"))

@@ -1,0 +1,87 @@
+"""What a probe may see: one member at one step, read-only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from epochal.core.tensors.batch import Batch
+from epochal.core.tensors.layout import Layout
+from epochal.core.tensors.task import Fields, Split
+
+
+@runtime_checkable
+class View(Protocol):
+    """One member at one step. What is asked twice (``data``, ``logits``) is computed once."""
+
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def fields(self) -> Fields: ...
+
+    @property
+    def layout(self) -> Layout: ...
+
+    @property
+    def flat(self) -> Float[Tensor, " P"]: ...
+
+    @property
+    def initial(self) -> Float[Tensor, " P"]:
+        """``flat`` at step 0."""
+        ...
+
+    @property
+    def params(self) -> Mapping[str, Tensor]: ...
+
+    def data(self, split: Split) -> Batch: ...
+
+    def logits(self, split: Split) -> Float[Tensor, "N C"]: ...
+
+    def loss_gradient(self, split: Split) -> Float[Tensor, " P"]: ...
+
+
+@dataclass(kw_only=True)
+class GivenView:
+    """A view made of given answers: how a probe's truth cases are written.
+
+    ``logits`` and ``targets`` hold one tensor per split, ``loss_gradients`` one vector per split.
+    """
+
+    step: int = 0
+    fields: Fields = field(default_factory=dict)
+    given_params: dict[str, Tensor] = field(default_factory=dict)
+    given_logits: dict[str, Any] = field(default_factory=dict)
+    given_targets: dict[str, Any] = field(default_factory=dict)
+    given_gradients: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def layout(self) -> Layout:
+        return Layout.of({name: value.shape for name, value in self.given_params.items()})
+
+    @property
+    def params(self) -> Mapping[str, Tensor]:
+        return self.given_params
+
+    @property
+    def flat(self) -> Float[Tensor, " P"]:
+        return self.layout.flatten(self.given_params)
+
+    @property
+    def initial(self) -> Float[Tensor, " P"]:
+        return self.flat
+
+    def data(self, split: Split) -> Batch:
+        targets = torch.as_tensor(self.given_targets[split])
+        return Batch(
+            inputs=torch.zeros(len(targets)), targets=targets, weight=torch.ones(len(targets)), factors={}
+        )
+
+    def logits(self, split: Split) -> Float[Tensor, "N C"]:
+        return torch.as_tensor(self.given_logits[split])
+
+    def loss_gradient(self, split: Split) -> Float[Tensor, " P"]:
+        return torch.as_tensor(self.given_gradients[split])

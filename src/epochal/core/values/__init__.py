@@ -1,0 +1,1 @@
+"""Plain values: specs, axes, identities, events, outcomes, schedules, figures. Never torch."""

@@ -1,0 +1,127 @@
+"""A figure as a plain value: tables, and panels that say how to draw them.
+
+A figure is written once and drawn many times: on the page, as SVG, PDF and PNG, and as the CSV behind
+it. Nothing here knows a plotting library. All panels of a figure draw from the same named tables and
+share one colour scale, so that one value has one colour everywhere.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, cast
+
+Cell = float | int | str | None
+Table = Mapping[str, Sequence[Cell]]
+"""Columns of one length. None: not measured, the row is not drawn. NaN or infinite: breaks a line."""
+
+Scale = Literal["linear", "log", "symlog", "category"]
+Mark = Literal["line", "band", "point", "interval", "rule", "text"]
+Emphasis = Literal["faint", "plain", "strong"]
+Shape = Literal["dot", "ring", "cross", "arrow"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """What is measured along one side of a panel.
+
+    ``symlog`` is log(1 + x): a logarithmic axis that has a place for 0, as step axes need. ``category``
+    keeps the order of first appearance. Values outside ``domain`` are drawn at the edge. ``bare`` leaves
+    ticks and their labels away (rows that are too many to be named).
+    """
+
+    label: str
+    unit: str = ""
+    scale: Scale = "linear"
+    domain: tuple[float, float] | None = None
+    bare: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Colour:
+    """The colour scale of a figure: ``values`` in their order; ``ordered`` ones get shades of one ramp."""
+
+    title: str
+    values: tuple[str, ...]
+    ordered: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """One kind of mark drawn from one table; the strings name columns of it.
+
+    * ``line``: x, y; one line per value of ``by``.
+    * ``band``: between y and y2 along x; one band per value of ``by``.
+    * ``point``: x, y, with ``shape``. ``text``: the column ``text`` at x, y.
+    * ``interval``: a bar from x to x2 at y, or from y to y2 at x.
+    * ``rule``: across the panel, at x or at y (the other one is None).
+
+    ``colour`` is a column with values of the figure's colour scale; without it a mark is drawn in the
+    colour of the text. ``where`` keeps the rows with one value of one column. ``hover`` maps columns to
+    the words they are shown under; on a line only columns that are constant along it.
+    """
+
+    mark: Mark
+    table: str
+    x: str | None = None
+    y: str | None = None
+    x2: str | None = None
+    y2: str | None = None
+    by: str | None = None
+    colour: str | None = None
+    text: str | None = None
+    where: tuple[str, str] | None = None
+    hover: Mapping[str, str] = field(default_factory=dict)
+    emphasis: Emphasis = "plain"
+    shape: Shape = "dot"
+
+    def columns(self) -> list[str]:
+        """Every column of the table that this layer reads."""
+        named = [self.x, self.y, self.x2, self.y2, self.by, self.colour, self.text, *self.hover]
+        named += [self.where[0]] if self.where else []
+        return list(dict.fromkeys(name for name in named if name is not None))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One pair of axes and what is drawn between them, from back to front; ``height`` in px (1/72 inch)."""
+
+    x: Axis
+    y: Axis
+    layers: tuple[Layer, ...]
+    title: str = ""
+    height: int = 250
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureSpec:
+    """A named figure. ``name`` becomes a file name, ``per_row`` is the number of panels side by side.
+
+    Raises ``ValueError`` where a layer names a table, a column or a colour that is not there: a figure that
+    can be made can be drawn.
+    """
+
+    name: str
+    title: str
+    caption: str
+    tables: Mapping[str, Table]
+    panels: tuple[Panel, ...]
+    colour: Colour | None = None
+    per_row: int = 2
+
+    def __post_init__(self) -> None:
+        if not self.name.replace("-", "_").isidentifier():
+            raise ValueError(f"figure name {self.name!r} is no file name: use letters, digits, - and _")
+        for name, table in self.tables.items():
+            if len({len(column) for column in table.values()}) > 1:
+                raise ValueError(f"figure {self.name}: the columns of table {name!r} differ in length")
+            if bad := [c for c in (name, *table) if not c.isidentifier()]:
+                raise ValueError(f"figure {self.name}: {bad[0]!r} is no identifier; put words into labels")
+        for layer in (layer for panel in self.panels for layer in panel.layers):
+            if layer.table not in self.tables:
+                raise ValueError(f"figure {self.name}: no table {layer.table!r}, only {list(self.tables)}")
+            table = self.tables[layer.table]
+            if missing := [c for c in layer.columns() if c not in table]:
+                raise ValueError(f"figure {self.name}: table {layer.table!r} has no column {missing[0]!r}")
+            if layer.colour is not None:
+                known = set(self.colour.values) if self.colour else set()
+                if stray := set(cast(Sequence[str], table[layer.colour])) - known:
+                    raise ValueError(f"figure {self.name}: {sorted(stray)[0]!r} has no place in its colours")

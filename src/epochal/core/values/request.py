@@ -1,0 +1,184 @@
+"""A request: which population to train, resolved to one complete spec per member."""
+
+import itertools
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from pydantic import ValidationError
+
+from epochal.core.values import axes
+from epochal.core.values.errors import UserError
+from epochal.core.values.fields import kind_of
+from epochal.core.values.identity import SEMANTICS, digest, member_id
+from epochal.core.values.nearest import did_you_mean
+from epochal.core.values.settings import Block, Settings, blocks_of, holds_mapping
+from epochal.core.values.spec import Spec
+from epochal.core.values.spec_errors import describe
+
+MAX_MEMBERS = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A population to train. ``varied`` names the fields in which its members differ."""
+
+    experiment: str
+    preset: str | None
+    members: tuple[Spec, ...]
+    member_ids: tuple[str, ...]
+    varied: tuple[str, ...]
+    settings: tuple[tuple[str, str], ...]
+    """What was set beyond the preset, as canonical text: ``(field, values)`` or ``("zip", text)``."""
+
+    @property
+    def spec(self) -> Spec:
+        """The first member, from which all that the members share can be read."""
+        return self.members[0]
+
+    @property
+    def run_id(self) -> str:
+        """Hash of everything that decides what the run holds; where it executes is left out."""
+        spec = self.spec
+        observed = spec.model_dump(mode="json", include={*spec.of_kind("observe"), "max_steps"})
+        return digest({"semantics": SEMANTICS, "members": self.member_ids, "observed": observed})
+
+    @property
+    def name(self) -> str:
+        """Name of the run's directory: experiment, preset, telling fields, eight digits of the run id."""
+        telling = (
+            text if field == "zip" else f"{field}={text}"
+            for field, text in self.settings
+            if self._is_telling(field)
+        )
+        words = [self.experiment, *([self.preset] if self.preset else []), *telling]
+        readable = "-".join(
+            re.sub(r"[^A-Za-z0-9.]+", "_", word.replace(":", "to")).strip("_.") for word in words
+        )
+        return f"{readable[:80].rstrip('-_.')}-{self.run_id[:8]}"
+
+    @property
+    def command(self) -> str:
+        """The command line that makes this request again."""
+        words = [f"preset={self.preset}"] if self.preset else []
+        words += [text if field == "zip" else f"{field}={text}" for field, text in self.settings]
+        return shlex.join(["epochal", "run", self.experiment, *words])
+
+    def fields(self) -> dict[str, object]:
+        """Every field with its value, or ``{"axis": [...]}`` where members differ."""
+        rows = [
+            member.model_dump(mode="json") for member in (self.members if self.varied else self.members[:1])
+        ]
+        return {
+            name: {"axis": list(dict.fromkeys(row[name] for row in rows))} if name in self.varied else value
+            for name, value in rows[0].items()
+        }
+
+    def _is_telling(self, field: str) -> bool:
+        return field.partition(".")[0] not in self.spec.of_kind("observe", "execute")
+
+
+def resolve(
+    experiment: str,
+    spec_class: type[Spec],
+    settings: Settings,
+    *,
+    preset: str | None = None,
+    presets: Mapping[str, Settings] | None = None,
+) -> Request:
+    """All members that the settings stand for, in the order of the spec's fields, seeds fastest.
+
+    The same request, however it was spelt, resolves to an equal value and the same ``run_id``.
+
+    Raises:
+        UserError: every error in one short list, each naming the field, the value and what is allowed.
+    """
+    presets = presets or {}
+    if preset is not None and preset not in presets:
+        raise UserError(f"preset={preset} is unknown to {experiment}{did_you_mean(preset, presets)}")
+    errors: list[str] = []
+    own = blocks_of(spec_class, settings, errors)
+    set_here = [name for block in own for name in block]
+    for name in {name for name in set_here if set_here.count(name) > 1}:
+        errors.append(f"{name} is set twice; give it once")
+    inherited = (
+        {name: value for name, value in presets[preset].items() if name not in set_here} if preset else {}
+    )
+    blocks = blocks_of(spec_class, inherited, errors) + own
+    order = spec_class.field_order()
+    blocks.sort(key=lambda block: min(order.index(name) for name in block))
+    varied = [name for block in blocks for name, values in block.items() if len(values) > 1]
+    for name in varied:
+        if kind_of(spec_class.model_fields[name]) in ("observe", "execute") or name == "max_steps":
+            errors.append(f"{name} takes one value for the whole run; give one, or start several runs")
+    if errors:
+        raise UserError("\n".join(dict.fromkeys(errors)))
+    members = _product(spec_class, blocks)
+    ids = tuple(member_id(experiment, member.identity()) for member in members)
+    _refuse_twins(ids, members, varied)
+    return Request(
+        experiment=experiment,
+        preset=preset,
+        members=members,
+        member_ids=ids,
+        varied=tuple(name for name in order if name in varied),
+        settings=tuple(_canonical(spec_class, blocks, set(set_here), members)),
+    )
+
+
+def _rows(block: Block) -> list[dict[str, object]]:
+    return [dict(zip(block, row, strict=True)) for row in zip(*block.values(), strict=True)]
+
+
+def _product(spec_class: type[Spec], blocks: Sequence[Block]) -> tuple[Spec, ...]:
+    count = prod(len(_rows(block)) for block in blocks)
+    if count > MAX_MEMBERS:
+        raise UserError(f"the axes span {count} members, more than {MAX_MEMBERS}; shorten a list")
+    members, errors = [], []
+    for choice in itertools.product(*map(_rows, blocks)):
+        try:
+            members.append(spec_class.model_validate({k: v for row in choice for k, v in row.items()}))
+        except ValidationError as error:
+            errors += describe(error, spec_class)
+    if errors:
+        raise UserError("\n".join(dict.fromkeys(errors)))
+    return tuple(members)
+
+
+def _refuse_twins(ids: Sequence[str], members: Sequence[Spec], varied: Sequence[str]) -> None:
+    first: dict[str, int] = {}
+    for place, name in enumerate(ids):
+        if name in first:
+            shown = ", ".join(
+                f"{field}={axes.value_text(getattr(members[place], field))}" for field in varied
+            )
+            raise UserError(
+                f"members {first[name]} and {place} are the same network ({shown}); leave one of them out"
+            )
+        first[name] = place
+
+
+def _canonical(
+    spec_class: type[Spec], blocks: Sequence[Block], set_here: set[str], members: Sequence[Spec]
+) -> list[tuple[str, str]]:
+    """The settings as text, with values as the validated members hold them, in the order of the fields."""
+    shown: list[tuple[str, str]] = []
+    stride = len(members)
+    for block in blocks:
+        length = len(_rows(block))
+        stride //= length
+        if not set_here & set(block):
+            continue
+        values = {name: [getattr(members[row * stride], name) for row in range(length)] for name in block}
+        if len(block) > 1:
+            pairs = ",".join(f"{name}={axes.compact(column)}" for name, column in values.items())
+            shown.append(("zip", f"zip({pairs})"))
+            continue
+        [(name, column)] = values.items()
+        if holds_mapping(spec_class, name):
+            shown += [(f"{name}.{key}", axes.value_text(value)) for key, value in sorted(column[0].items())]
+        else:
+            shown.append((name, axes.compact(column)))
+    return shown

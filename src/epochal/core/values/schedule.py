@@ -1,0 +1,73 @@
+"""At which steps something is recorded: every k, log-spaced, or both."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import core_schema
+
+ALLOWED = "a whole number of steps such as 50, log:20 (20 per decade), or both: 50+log:20"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Steps 0 and ``max_steps``, and in between every ``every`` steps and ``per_decade`` steps in each
+    decade.
+
+    Log-spaced steps do not depend on ``max_steps``, so that a longer run repeats the records of a
+    shorter one. Zero means "none of this kind".
+    """
+
+    every: int = 0
+    per_decade: int = 0
+
+    def steps(self, max_steps: int) -> NDArray[np.int64]:
+        """Increasing steps in ``[0, max_steps]``, both ends included."""
+        chosen = [np.array([0, max_steps])]
+        if self.every:
+            chosen.append(np.arange(0, max_steps + 1, self.every))
+        if self.per_decade and max_steps:
+            # One decade more than needed, then cut: floating log10 of a power of ten may fall short.
+            exponents = np.arange(self.per_decade * (len(str(max_steps)) + 1)) / self.per_decade
+            chosen.append(np.rint(10.0**exponents).astype(np.int64))
+        steps = np.unique(np.concatenate(chosen))
+        return steps[steps <= max_steps].astype(np.int64)
+
+    @classmethod
+    def parse(cls, given: object) -> "Schedule":
+        """From ``50``, ``"50"``, ``"log:20"`` or ``"50+log:20"``.
+
+        Raises:
+            ValueError: naming what is allowed.
+        """
+        if isinstance(given, Schedule):
+            return given
+        if isinstance(given, int) and not isinstance(given, bool):
+            given = str(given)
+        if not isinstance(given, str):
+            raise ValueError(f"must be {ALLOWED}")
+        values = {"every": 0, "per_decade": 0}
+        for part in given.replace(" ", "").split("+"):
+            match = re.fullmatch(r"(log:)?(\d{1,12})", part)
+            if match is None or not int(match[2]):
+                raise ValueError(f"must be {ALLOWED}")
+            name = "per_decade" if match[1] else "every"
+            if values[name]:
+                raise ValueError(f"must be {ALLOWED}; {part!r} repeats a part")
+            values[name] = int(match[2])
+        return cls(**values)
+
+    def __str__(self) -> str:
+        parts = [str(self.every)] if self.every else []
+        return "+".join([*parts, f"log:{self.per_decade}"] if self.per_decade else parts)
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, _source: Any, _handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls.parse, serialization=core_schema.to_string_ser_schema()
+        )

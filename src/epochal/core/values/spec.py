@@ -1,0 +1,97 @@
+"""What every experiment's spec has: seeds, optimiser, length, records, execution.
+
+An experiment adds its own fields in its ``spec.py``. A spec is the complete description of *one*
+member; a population is a list of them (see ``request``).
+"""
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from annotated_types import Ge
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from epochal.core.values.fields import execute, is_identity, kind_of, observe, static, vary
+from epochal.core.values.schedule import Schedule
+
+LARGEST_SEED = 2**63 - 1
+_SEED: dict[str, Any] = {"ge": 0, "le": LARGEST_SEED}
+_STREAM = "seed of this stream alone; none = the member's seed"
+
+
+class Spec(BaseModel):
+    """One member, completely described. Immutable; unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    batch_size: Annotated[int, Ge(1)] | Literal["full"] = static(
+        "full", "examples per update; full = the whole training set. A remainder of an epoch is left out"
+    )
+    optimizer: Literal["adamw"] = static("adamw", "rule that turns gradients into updates")
+    learning_rate: float = vary(1e-3, "step size after warm-up", gt=0, le=1e3)
+    weight_decay: float = vary(
+        0.0, "decoupled decay per step, times the learning rate", ge=0, source="Loshchilov & Hutter 2019"
+    )
+    beta1: float = vary(0.9, "decay of the running mean of gradients", ge=0, lt=1)
+    beta2: float = vary(
+        0.98, "decay of the running mean of squared gradients", ge=0, lt=1, source="Power et al. 2022"
+    )
+    epsilon: float = vary(1e-8, "added to the root of the second moment", gt=0)
+    gradient_clip: float = vary(0.0, "largest global gradient norm; 0 = no clipping", ge=0)
+    warmup_steps: int = vary(10, "updates over which the learning rate rises linearly from 0", ge=0)
+    precision: Literal["float32", "float64"] = static("float32", "number format of parameters and arithmetic")
+
+    max_steps: int = static(10_000, "updates to train for", ge=1, le=10**9, identity=False)
+    record_every: Schedule = observe(
+        Schedule(every=100, per_decade=20), "when to measure: every k steps, log:n per decade, or k+log:n"
+    )
+    probes: tuple[str, ...] = observe(("loss", "accuracy", "weight_norm", "gradient_norm"), "what to measure")
+    probe_every: dict[str, Schedule] = observe({}, "schedules of single probes: probe_every.NAME=200")
+    snapshot_every: Schedule = observe(Schedule(per_decade=3), "when to store all parameters")
+    checkpoint_minutes: float = execute(1.0, "wall time between resume states, in minutes", gt=0)
+    device: str = execute("auto", "auto, cpu, cuda or cuda:K")
+    threads: int = execute(0, "threads of the CPU; 0 = all cores", ge=0, le=1024)
+
+    split_seed: int | None = vary(None, f"train/validation split: {_STREAM}", **_SEED)
+    init_seed: int | None = vary(None, f"initial parameters: {_STREAM}", **_SEED)
+    order_seed: int | None = vary(None, f"order of batches: {_STREAM}", **_SEED)
+    seed: int = vary(0, "seed of every stream that is not set apart", **_SEED)
+
+    @model_validator(mode="after")
+    def _execution_and_observation(self) -> Self:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", self.device):
+            raise ValueError(f"device={self.device} is not one of auto, cpu, cuda, cuda:K")
+        if strangers := sorted(set(self.probe_every) - set(self.probes)):
+            raise ValueError(
+                f"probe_every.{strangers[0]} schedules a probe that probes={','.join(self.probes)} lacks"
+            )
+        return self
+
+    def identity(self) -> dict[str, object]:
+        """The fields that shape training, with stream seeds resolved: what ``member_id`` hashes."""
+        fields = self.model_dump(mode="json")
+        return {
+            name: self.seed if fields[name] is None and name.endswith("_seed") else fields[name]
+            for name, field in type(self).model_fields.items()
+            if is_identity(field)
+        }
+
+    def stream_seed(self, stream: str) -> int:
+        """The seed of a named stream: its own field ``<stream>_seed`` if set, else ``seed``."""
+        own = getattr(self, f"{stream}_seed", None)
+        return self.seed if own is None else int(own)
+
+    @classmethod
+    def field_order(cls) -> list[str]:
+        """Field names as a reader wants them: the experiment's own first, the seed last."""
+        names = list(cls.model_fields)
+        own = [name for name in names if name in cls.__annotations__ and name not in Spec.model_fields]
+        return [*own, *(name for name in names if name not in own)]
+
+    @classmethod
+    def of_kind(cls, *kinds: str) -> list[str]:
+        """Names of the fields of these kinds, in the order of declaration."""
+        return [name for name, field in cls.model_fields.items() if kind_of(field) in kinds]
+
+    def pack_key(self) -> tuple[object, ...]:
+        """Members with equal keys can train in one program: equal static fields and equal data sizes."""
+        return tuple(getattr(self, name) for name in self.of_kind("static"))
