@@ -1,0 +1,107 @@
+"""A run as its reader sees it: tables, settings and snapshots, of a finished run or of one at work."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from epochal.core.values.errors import UserError
+from epochal.store.documents import read_json, read_parquet, read_spec
+from epochal.store.paths import RunPaths
+from epochal.store.records import read_records
+from epochal.store.sealed import Array
+from epochal.store.snapshots import load_member_snapshot, snapshot_steps
+from epochal.store.tables import EVENT_SCHEMA
+
+Modeller = Callable[["Run", int, int | None], Any]
+"""Makes a network of a run, a member and a step; given from outside, since the store knows no torch."""
+
+
+def load(path: Path | str, *, modeller: Modeller | None = None) -> "Run":
+    """The run in the directory ``path``. Reads ``spec.json``; the rest is read when asked for, and kept.
+
+    Takes no lock and executes nothing of the run's. `find_run` turns part of a name into a path.
+
+    Raises:
+        UserError: not a run, or of a format that this version does not read.
+    """
+    path = Path(path)
+    return Run(path=path, spec=read_spec(path), modeller=modeller)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Run:
+    """What a run directory says. A table of a run at work is as it was when first asked for."""
+
+    path: Path
+    spec: dict[str, Any]
+    modeller: Modeller | None = None
+
+    @property
+    def paths(self) -> RunPaths:
+        return RunPaths(self.path)
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        return read_json(self.paths.environment)
+
+    @cached_property
+    def schema(self) -> dict[str, dict[str, Any]]:
+        """Column of the metrics to its ``dtype`` and what else was declared (unit, null, source)."""
+        columns: dict[str, dict[str, Any]] = read_json(self.paths.schema)["columns"]
+        return columns
+
+    @property
+    def is_done(self) -> bool:
+        return self.paths.done.exists()
+
+    @cached_property
+    def metrics(self) -> pl.DataFrame:
+        """``member``, ``step``, ``epoch``, one column per probe; by member and step; null: not measured."""
+        if self.is_done and self.paths.metrics.exists():
+            return read_parquet(self.paths.metrics)
+        records = read_records(self.paths.all_records(), self.schema)
+        return records.sort("member", "step", maintain_order=True)
+
+    @cached_property
+    def members(self) -> pl.DataFrame:
+        """``member``, ``member_id``, the varied fields, ``outcome``, ``outcome_step``, ``outcome_reason``."""
+        return read_parquet(self.paths.members)
+
+    @cached_property
+    def events(self) -> pl.DataFrame:
+        """Rows of `EVENT_SCHEMA`; empty where nobody has looked for events."""
+        if not self.paths.events.exists():
+            return pl.DataFrame(schema=EVENT_SCHEMA)
+        return read_parquet(self.paths.events)
+
+    @property
+    def snapshots(self) -> list[int]:
+        """Steps with a snapshot, ascending."""
+        return snapshot_steps(self.paths.snapshots)
+
+    def snapshot(self, member: int, step: int) -> dict[str, Array]:
+        """The flat rows of one member at ``step``: ``params`` ``[P]`` and whatever the engine stored with it.
+
+        Raises:
+            UserError: there is none at that step (with the nearest steps), or it is damaged.
+        """
+        return load_member_snapshot(self.paths.snapshots, member, step)
+
+    def model(self, member: int, step: int | None = None) -> Any:
+        """The network of a member at a step with a snapshot (the last by default), as an ``nn.Module``.
+
+        Raises:
+            UserError: no such member or snapshot; or the run was opened by `epochal.store` itself, which
+                cannot build networks: open it with `epochal.load`.
+        """
+        if self.modeller is None:
+            raise UserError("this run was opened without a way to build networks; open it with epochal.load")
+        return self.modeller(self, member, step)
