@@ -1,0 +1,1 @@
+"""Credit assignment: which direction each parameter is told to go."""

@@ -1,0 +1,1 @@
+"""What is learned. A task gives the batch of any indices of one member, on the device."""
