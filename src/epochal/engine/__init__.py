@@ -1,0 +1,1 @@
+"""Trains a population and observes it; knows no disk, no experiment, no plot."""

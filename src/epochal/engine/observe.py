@@ -1,0 +1,53 @@
+"""Measures all members with the probes that are due."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from epochal.core.tensors.probe import Probe
+from epochal.engine.members import for_members
+from epochal.engine.population import Population
+from epochal.engine.program import Program
+from epochal.engine.view import LiveView
+
+
+class Observer:
+    """Applies probes to a population without touching it."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._due = {
+            probe.name: frozenset(schedule.steps(program.max_steps).tolist())
+            for probe, schedule in program.probes
+        }
+        self._steps = frozenset().union(*self._due.values())
+
+    def is_due(self, step: int) -> bool:
+        return step in self._steps
+
+    def measure(self, population: Population) -> dict[str, NDArray[np.float64]]:
+        """Column to values ``[M]`` of every probe due at this step."""
+        due = [probe for probe, _ in self._program.probes if population.step in self._due[probe.name]]
+        return measure(self._program, population, due)
+
+
+def measure(
+    program: Program, population: Population, probes: Sequence[Probe]
+) -> dict[str, NDArray[np.float64]]:
+    """Column to values ``[M]``; all probes share one pass over members, hence data and logits."""
+
+    def of_member(flat: Tensor, buffers: Tensor, initial: Tensor, fields: Any) -> Mapping[str, Tensor]:
+        view = LiveView(
+            program, step=population.step, flat=flat, buffers=buffers, initial=initial, fields=fields
+        )
+        return {name: value for probe in probes for name, value in probe.measure(view).items()}
+
+    with torch.no_grad():
+        columns = for_members(of_member, program.num_members)(
+            population.flat, population.buffers, population.initial, dict(program.fields)
+        )
+    return {name: values.double().cpu().numpy() for name, values in columns.items()}

@@ -1,0 +1,36 @@
+"""Share of examples whose largest logit is the target's."""
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from epochal.core.tensors.probe import probe
+from epochal.core.tensors.view import GivenView, View
+
+
+@probe(
+    columns=("train_accuracy", "val_accuracy"),
+    unit="fraction",
+    low=0.0,
+    high=1.0,
+    null="1 / number of classes, for guesses",
+    cost="one forward pass over both splits, shared with loss",
+    source="top-1 accuracy; among equal logits the first class counts as the prediction",
+)
+def accuracy(view: View) -> dict[str, Tensor]:
+    """In [0, 1], over a whole split in evaluation mode."""
+    return {
+        "train_accuracy": (view.logits("train").argmax(-1) == view.data("train").targets).double().mean(),
+        "val_accuracy": (view.logits("val").argmax(-1) == view.data("val").targets).double().mean(),
+    }
+
+
+def truth() -> Iterator[tuple[View, dict[str, float]]]:
+    logits = [[3.0, 1.0, 2.0], [0.0, 5.0, 1.0], [0.0, 0.0, 1.0], [9.0, 0.0, 0.0]]
+    yield (
+        GivenView(
+            given_logits={"train": logits, "val": logits},
+            given_targets={"train": [0, 1, 2, 1], "val": [1, 2, 0, 0]},
+        ),
+        {"train_accuracy": 0.75, "val_accuracy": 0.25},
+    )

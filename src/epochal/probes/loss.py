@@ -1,0 +1,48 @@
+"""Cross-entropy on the whole training and validation set."""
+
+import math
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from epochal.core.tensors.probe import probe
+from epochal.core.tensors.view import GivenView, View
+from epochal.objectives.cross_entropy import negative_log_likelihood
+
+
+@probe(
+    columns=("train_loss", "val_loss"),
+    unit="nat",
+    low=0.0,
+    high=math.inf,
+    null="log(number of classes), for uniform predictions",
+    cost="one forward pass over both splits, shared with accuracy",
+    source="mean negative log-likelihood, summed in float64",
+)
+def loss(view: View) -> dict[str, Tensor]:
+    """Mean over a split in evaluation mode; 0 for certain and correct predictions."""
+    return {
+        "train_loss": negative_log_likelihood(view.logits("train"), view.data("train").targets)
+        .double()
+        .mean(),
+        "val_loss": negative_log_likelihood(view.logits("val"), view.data("val").targets).double().mean(),
+    }
+
+
+def truth() -> Iterator[tuple[View, dict[str, float]]]:
+    # softmax(0, log 3) = (1/4, 3/4)
+    logits = [[0.0, math.log(3.0)], [0.0, math.log(3.0)]]
+    yield (
+        GivenView(
+            given_logits={"train": logits, "val": logits}, given_targets={"train": [1, 1], "val": [0, 1]}
+        ),
+        {"train_loss": math.log(4 / 3), "val_loss": (math.log(4) + math.log(4 / 3)) / 2},
+    )
+    uniform = [[1.5] * 7] * 3
+    yield (
+        GivenView(
+            given_logits={"train": uniform, "val": uniform},
+            given_targets={"train": [0, 3, 6], "val": [1, 1, 1]},
+        ),
+        {"train_loss": math.log(7), "val_loss": math.log(7)},
+    )
