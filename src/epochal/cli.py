@@ -1,0 +1,205 @@
+"""The command line: what is typed becomes a request; what is known becomes a table."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from epochal.core.values.errors import UserError
+
+app = typer.Typer(
+    name="epochal",
+    help="A laboratory for training dynamics: populations of small networks, and when they changed.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RunsOption = Annotated[
+    Path | None,
+    typer.Option("--runs", metavar="DIR", help="Folder of runs; default $EPOCHAL_RUNS, else ./runs."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the table as JSON, one array of objects.")]
+
+
+@app.command()
+def demo(runs: RunsOption = None, as_json: JsonOption = False) -> None:
+    """The main job in a minute: five networks memorise addition, and generalise much later."""
+    _train("algorithmic", ["preset=demo"], runs, as_json)
+
+
+@app.command()
+def run(
+    experiment: Annotated[str, typer.Argument(help="What to run: `epochal show` lists the experiments.")],
+    fields: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FIELD=VALUE]...", help="Any field of the experiment, or preset=NAME."),
+    ] = None,
+    runs: RunsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a population: seed=0:5 weight_decay=0.1,0.3,1. The same request resumes, or returns its run."""
+    _train(experiment, fields or [], runs, as_json)
+
+
+@app.command()
+def show(
+    subject: Annotated[
+        str | None, typer.Argument(help="An experiment, or a run (any unique part of its name).")
+    ] = None,
+    preset: Annotated[str | None, typer.Argument(help="Show the fields as this preset sets them.")] = None,
+    runs: RunsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What there is to run; every field of an experiment; or what a run found."""
+    from epochal import listings
+    from epochal.experiments import catalog
+
+    if subject is None:
+        _table(listings.experiments(), as_json)
+    elif subject in catalog.names():
+        _table(listings.fields(catalog.find(subject), preset), as_json)
+    else:
+        _show_run(subject, runs, as_json)
+
+
+@app.command()
+def ls(runs: RunsOption = None, as_json: JsonOption = False) -> None:
+    """The runs there are, newest last."""
+    from epochal.api import runs_folder
+    from epochal.store.catalog import list_runs
+
+    folder = runs_folder(runs)
+    rows = list_runs(folder).to_dicts()
+    if not rows and not as_json:
+        typer.echo(f"no runs in {folder}; `epochal demo` makes one")
+        return
+    _table(rows, as_json)
+
+
+@app.command()
+def report(
+    names: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Runs: paths, or unique parts of their names.")
+    ],
+    runs: RunsOption = None,
+) -> None:
+    """Write the page and the figures of stored runs again."""
+    from epochal.api import runs_folder
+    from epochal.report.page import write_report
+    from epochal.store.catalog import find_run
+    from epochal.store.run import load
+
+    paths = [find_run(name, runs_folder(runs)) for name in names]
+    for path in paths:
+        typer.echo(write_report(load(path)))
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs a command; every foreseen end is one line on standard error and an exit code."""
+    import click
+
+    try:
+        app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+    except UserError as error:
+        _end(str(error), 2)
+    except click.NoSuchOption as error:
+        name = error.option_name.lstrip("-")
+        _end(f"no option {error.option_name}; fields are written {name}=VALUE, without dashes", 2)
+    except click.ClickException as error:
+        _end(error.format_message().rstrip("."), 2)
+    except KeyboardInterrupt as error:
+        _end(str(error) or "interrupted; the same command starts again where the last state was stored", 130)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output is gone: nothing is left to say
+        sys.exit(0)
+    sys.exit(0)
+
+
+def _train(experiment: str, words: Sequence[str], runs: Path | None, as_json: bool) -> None:
+    from rich.console import Console
+
+    from epochal import api
+    from epochal.experiments import catalog
+    from epochal.launch.live import LiveDisplay
+
+    found = catalog.find(experiment)
+    settings, preset = _settings(words)
+    request = found.request(settings, preset)
+    finished = api.execute(found, request, api.runs_folder(runs), LiveDisplay(Console(stderr=True)))
+    _print_run(finished, as_json)
+
+
+def _settings(words: Sequence[str]) -> tuple[dict[str, object], str | None]:
+    settings: dict[str, object] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if word.lstrip().startswith("zip("):
+            name, equals, value = f"zip{len(settings)}", "=", word
+        if not equals or not name.strip():
+            raise UserError(f"{word!r} is not FIELD=VALUE; write for example seed=0:5")
+        if name in settings:
+            raise UserError(
+                f"{name} is set twice; give all its values at once: {name}={settings[name]},{value}"
+            )
+        settings[name.strip()] = value
+    preset = settings.pop("preset", None)
+    return settings, None if preset is None else str(preset)
+
+
+def _show_run(name: str, runs: Path | None, as_json: bool) -> None:
+    from epochal.api import runs_folder
+    from epochal.experiments import catalog
+    from epochal.store.catalog import find_run
+    from epochal.store.run import load
+
+    try:
+        path = find_run(name, runs_folder(runs))
+    except UserError as error:
+        raise UserError(f"{error}; experiments are {', '.join(catalog.names())}") from error
+    _print_run(load(path), as_json)
+
+
+def _print_run(run: Any, as_json: bool) -> None:
+    from epochal import listings
+
+    _table(listings.members(run), as_json)
+    if not as_json:
+        typer.echo(f"run     {run.path}")
+        if run.paths.report.exists():
+            typer.echo(f"report  {run.paths.report}")
+
+
+def _table(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(rows, default=str, indent=1, allow_nan=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in rows[0] if rows else ():
+        is_number = all(isinstance(row[name], int | float) for row in rows)
+        table.add_column(name.replace("_", " "), justify="right" if is_number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text("" if value is None else str(value)) for value in row.values()))
+    console = Console()
+    if not console.is_terminal:
+        console.width = 10_000  # a pipe has no margin: one row, one line
+    console.print(table)
+
+
+def _end(text: str, code: int) -> NoReturn:
+    for line in text.splitlines() or [""]:
+        print(f"epochal: {line}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

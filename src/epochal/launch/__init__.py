@@ -1,0 +1,1 @@
+"""Where and how a request executes: packs, resume, interrupts, progress."""

@@ -1,0 +1,43 @@
+"""The events of a run: when each member memorised and when it generalised."""
+
+from collections.abc import Callable, Sequence
+
+import polars as pl
+
+from epochal.analysis import detect, first_passage
+
+THRESHOLD = 0.99
+"""Accuracy that the field calls solved; the passage through it is reported beside the transition."""
+
+CURVES = {"memorisation": ("train_accuracy", "train"), "generalisation": ("val_accuracy", "val")}
+
+
+def events_of(
+    metrics: pl.DataFrame,
+    trials: Sequence[dict[str, int]],
+    progress: Callable[[int, int], None] = lambda _done, _of: None,
+) -> list[dict[str, object]]:
+    """Rows of the events table: per member and curve the transition, and the passage through 99%.
+
+    ``trials`` holds, per member, the number of examples behind an accuracy of each split. A member that
+    diverged is judged by the records it has.
+    """
+    rows: list[dict[str, object]] = []
+    curves = {name: (column, split) for name, (column, split) in CURVES.items() if column in metrics.columns}
+    groups = metrics.partition_by("member", maintain_order=True)
+    for done, group in enumerate(groups):
+        member = int(group["member"][0])
+        for name, (column, split) in curves.items():
+            measured = group.filter(pl.col(column).is_not_null())
+            if measured.is_empty():
+                continue
+            steps, values = measured["step"].to_numpy(), measured[column].to_numpy()
+            found = {
+                name: detect(steps, values, kind="accuracy", trials=trials[member][split]),
+                f"{name}_99": first_passage(steps, values, THRESHOLD),
+            }
+            rows += [
+                {"member": member, "name": key, "probe": column} | e.as_row() for key, e in found.items()
+            ]
+        progress(done + 1, len(groups))
+    return rows

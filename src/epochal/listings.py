@@ -1,0 +1,105 @@
+"""Tables for the command line: experiments, fields, members. Rows are plain, for print and for JSON."""
+
+import math
+from typing import Any
+
+import polars as pl
+
+from epochal.core.values.axes import compact, value_text
+from epochal.core.values.errors import UserError
+from epochal.core.values.fields import kind_of, source_of
+from epochal.core.values.nearest import did_you_mean
+from epochal.core.values.spec_errors import allowed_values
+from epochal.experiments import catalog
+from epochal.experiments.catalog import Experiment
+from epochal.store.run import Run
+
+
+def experiments() -> list[dict[str, Any]]:
+    """One row per experiment and preset."""
+    rows = []
+    for name in catalog.names():
+        found = catalog.find(name)
+        rows.append({"experiment": name, "preset": "", "what": found.summary})
+        rows += [
+            {"experiment": name, "preset": key, "what": value.meaning} for key, value in found.presets.items()
+        ]
+    return rows
+
+
+def fields(experiment: Experiment, preset: str | None) -> list[dict[str, Any]]:
+    """Every field: its value by default or in the preset, what it takes, kind, meaning, source."""
+    if preset is not None and preset not in experiment.presets:
+        raise UserError(
+            f"preset={preset} is unknown to {experiment.name}{did_you_mean(preset, experiment.presets)}"
+        )
+    settings = experiment.presets[preset].settings if preset else {}
+    rows = []
+    for name in experiment.spec_class.field_order():
+        field = experiment.spec_class.model_fields[name]
+        value = settings.get(name, field.default)
+        rows.append(
+            {
+                "field": name,
+                "default" if preset is None else preset: _shown(value),
+                "takes": allowed_values(name, experiment.spec_class),
+                "kind": kind_of(field),
+                "meaning": field.description,
+                "source": source_of(field),
+            }
+        )
+    return rows
+
+
+def members(run: Run) -> list[dict[str, Any]]:
+    """One row per member: what varies, when it memorised and generalised (with interval), the delay."""
+    columns = [name for name in run.spec["varied"] if name in run.members.columns]
+    rows = []
+    for member in run.members.iter_rows(named=True):
+        row = {"member": member["member"]} | {name: member[name] for name in columns}
+        events = {
+            event["name"]: event
+            for event in run.events.filter(pl.col("member") == member["member"]).to_dicts()
+        }
+        for name in ("memorisation", "generalisation"):
+            if name in events:
+                row[name] = _when(events[name])
+                row[f"{name}_99"] = _passage(events.get(f"{name}_99"))
+        if {"memorisation", "generalisation"} <= set(events):
+            row["delay"] = _delay(events["memorisation"], events["generalisation"])
+        rows.append(row | {"outcome": _outcome(member)})
+    return rows
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list | tuple) and not isinstance(value, str):
+        return compact(list(value))
+    return "" if value == {} else value_text(value)
+
+
+def _when(event: dict[str, Any]) -> str:
+    if event["step"] is None:
+        return f"after {event['low']:.0f}" if event["low"] is not None else "not seen"
+    if event["low"] is None or event["high"] is None:
+        return f"{event['step']:.0f}"
+    return f"{event['step']:.0f} [{event['low']:.0f}, {event['high']:.0f}]"
+
+
+def _passage(event: dict[str, Any] | None) -> int | None:
+    """The first record at or above 99%, None where there was none."""
+    return int(event["high"]) if event and event["found"] and event["high"] is not None else None
+
+
+def _delay(first: dict[str, Any], second: dict[str, Any]) -> str:
+    if first["step"] is None:
+        return ""
+    if second["step"] is None:
+        return f"> {second['low'] - first['step']:.0f}" if second["low"] is not None else ""
+    ratio = second["step"] / first["step"] if first["step"] > 0 else math.inf
+    return f"{second['step'] - first['step']:.0f} ({ratio:.1f}x)"
+
+
+def _outcome(member: dict[str, Any]) -> str:
+    if member["outcome"] == "diverged":
+        return f"diverged at step {member['outcome_step']}: {member['outcome_reason']}"
+    return str(member["outcome"]).replace("_", " ")
