@@ -4,6 +4,7 @@
 ``epochal.load_many(pattern)`` reads many as one table.
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from epochal.api import run as run
     from epochal.core.values.errors import UserError as UserError
     from epochal.store.run import Run as Run
+
+# Read by OpenMP when torch is first imported. Threads that spin while they wait for each other make a small
+# network's step twenty times slower as soon as another process wants a core; asleep they cost little.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
 __all__ = ["Run", "UserError", "load", "load_many", "run"]

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.exceptions import TyperException
 
 from epochal.core.values.errors import UserError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C or SIGTERM."""
 
 app = typer.Typer(
     name="epochal",
     help="A laboratory for training dynamics: populations of small networks, and when they changed.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -102,23 +105,24 @@ def report(
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs a command; every foreseen end is one line on standard error and an exit code."""
-    import click
-
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+        code = app(args=words or ["--help"], standalone_mode=False)
     except UserError as error:
         _end(str(error), 2)
-    except click.NoSuchOption as error:
-        name = error.option_name.lstrip("-")
-        _end(f"no option {error.option_name}; fields are written {name}=VALUE, without dashes", 2)
-    except click.ClickException as error:
-        _end(error.format_message().rstrip("."), 2)
-    except KeyboardInterrupt as error:
-        _end(str(error) or "interrupted; the same command starts again where the last state was stored", 130)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output is gone: nothing is left to say
-        sys.exit(0)
-    sys.exit(0)
+    except TyperException as error:
+        _end(_usage(error), 2)
+    if code == INTERRUPTED:
+        _end("interrupted; the same command goes on from the last stored state", INTERRUPTED)
+    sys.exit(code or 0)
+
+
+def _usage(error: TyperException) -> str:
+    """What was wrong with the words of a command, in one line."""
+    option = getattr(error, "option_name", None)
+    if option and option not in ("--runs", "--json"):
+        return f"no option {option}; fields are written {option.lstrip('-')}=VALUE, without dashes"
+    return " ".join(error.format_message().split()).rstrip(".") + "; --help shows what there is"
 
 
 def _train(experiment: str, words: Sequence[str], runs: Path | None, as_json: bool) -> None:
@@ -126,12 +130,16 @@ def _train(experiment: str, words: Sequence[str], runs: Path | None, as_json: bo
 
     from epochal import api
     from epochal.experiments import catalog
+    from epochal.launch.interrupts import Interrupted
     from epochal.launch.live import LiveDisplay
 
     found = catalog.find(experiment)
     settings, preset = _settings(words)
     request = found.request(settings, preset)
-    finished = api.execute(found, request, api.runs_folder(runs), LiveDisplay(Console(stderr=True)))
+    try:
+        finished = api.execute(found, request, api.runs_folder(runs), LiveDisplay(Console(stderr=True)))
+    except Interrupted as error:
+        _end(str(error), INTERRUPTED)
     _print_run(finished, as_json)
 
 

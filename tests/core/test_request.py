@@ -51,7 +51,13 @@ def test_identity_depends_on_what_trains_and_on_nothing_else() -> None:
     assert ask(init_seed=0).member_ids == plain.member_ids, "a stream's seed that says what seed says"
     assert ask(max_steps=50).run_id != plain.run_id
     assert ask(record_every="7").run_id != plain.run_id
-    changed = {"init_seed": 1, "seed": 1, "learning_rate": 0.1, "batch_size": 3, "precision": "float64"}
+    changed: dict[str, Any] = {
+        "init_seed": 1,
+        "seed": 1,
+        "learning_rate": 0.1,
+        "batch_size": 3,
+        "precision": "float64",
+    }
     ids = {ask(**{name: value}).member_ids for name, value in changed.items()}
     assert len(ids) == len(changed) and plain.member_ids not in ids
 

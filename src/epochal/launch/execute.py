@@ -58,6 +58,7 @@ def execute(
             outcomes = training.run()
             _close(directory, request, groups, programs, outcomes, training.wall_seconds, listener)
             if before_done:
+                listener.phase("writing the report", 0, 1)
                 before_done(path)
             directory.finish()
         return path
@@ -79,7 +80,11 @@ def _directory(
 ) -> RunDirectory:
     if path.exists():
         return RunDirectory.open(path)
-    columns = {column.name: "float64" for probe, _ in programs[0].probes for column in probe.columns}
+    columns = {
+        column.name: {"dtype": "float64", "unit": column.unit, "null": column.null, "source": probe.source}
+        for probe, _ in programs[0].probes
+        for column in probe.columns
+    }
     spec: dict[str, Any] = {
         "semantics": SEMANTICS,
         "experiment": request.experiment,
@@ -87,6 +92,7 @@ def _directory(
         "run_id": request.run_id,
         "command": request.command,
         "fields": request.fields(),
+        "defaults": type(request.spec)().model_dump(mode="json"),
         "varied": list(request.varied),
         "max_steps": request.spec.max_steps,
         "packs": [list(group) for group in groups],
@@ -131,7 +137,13 @@ def _close(
     environment = read_json(directory.paths.environment)
     directory.write_environment(environment | {"wall_seconds": round(wall_seconds, 3)})
     metrics = read_records(directory.paths.all_records(), directory.schema)
-    directory.write_events(events_of(metrics, _split_sizes(groups, programs), listener.analysing))
+    directory.write_events(
+        events_of(
+            metrics,
+            _split_sizes(groups, programs),
+            lambda done, of: listener.phase("finding transitions", done, of),
+        )
+    )
 
 
 def _memory_wanted(error: BaseException) -> str:

@@ -95,8 +95,8 @@ class LiveDisplay:
     def noted(self, text: str) -> None:
         self._say(text)
 
-    def analysing(self, done: int, of: int) -> None:
-        self._progress.update(self._bar, description="finding transitions", total=of, completed=done)
+    def phase(self, name: str, done: int, of: int) -> None:
+        self._progress.update(self._bar, description=name, total=of, completed=done)
 
     def ended(self) -> None:
         if self._live is not None:

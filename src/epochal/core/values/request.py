@@ -103,9 +103,7 @@ def resolve(
     set_here = [name for block in own for name in block]
     for name in {name for name in set_here if set_here.count(name) > 1}:
         errors.append(f"{name} is set twice; give it once")
-    inherited = (
-        {name: value for name, value in presets[preset].items() if name not in set_here} if preset else {}
-    )
+    inherited = _inherited(presets[preset], set_here) if preset else {}
     blocks = blocks_of(spec_class, inherited, errors) + own
     order = spec_class.field_order()
     blocks.sort(key=lambda block: min(order.index(name) for name in block))
@@ -126,6 +124,12 @@ def resolve(
         varied=tuple(name for name in order if name in varied),
         settings=tuple(_canonical(spec_class, blocks, set(set_here), members)),
     )
+
+
+def _inherited(settings: Settings, set_here: Sequence[str]) -> dict[str, object]:
+    """A preset's settings that are not set anew; choosing probes drops its schedules of single probes."""
+    dropped = [*set_here, *(["probe_every"] if "probes" in set_here else [])]
+    return {name: value for name, value in settings.items() if name.partition(".")[0] not in dropped}
 
 
 def _rows(block: Block) -> list[dict[str, object]]:

@@ -1,0 +1,240 @@
+"""A figure as a Vega-Lite chart: the one place that knows how a layer becomes marks."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from epochal.core.values.figure import Axis, Cell, Colour, FigureSpec, Layer, Panel, Table
+from epochal.report.axes import domain_of, ticks
+from epochal.report.thinning import thinned
+
+if TYPE_CHECKING:
+    import altair as alt
+
+Json = dict[str, Any]
+SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+
+PANEL_WIDTH = 330
+"""Width in px of one panel on paper; on the page a panel takes the room there is."""
+LINE = {"faint": 1.0, "plain": 1.3, "strong": 2.4}
+BAR = {"faint": (0.9, 0.35), "plain": (2.6, 0.5), "strong": (9.0, 0.35)}
+"""Width in px and opacity of interval bars."""
+POINT = {"faint": 9, "plain": 24, "strong": 40}
+SHAPES = {"dot": "circle", "ring": "circle", "cross": "M-1,-1L1,1M-1,1L1,-1", "arrow": "triangle-right"}
+HUES = ("#dd7f1f", "#3a7ecf", "#2a9d72", "#a05fc0", "#cf4a5c", "#1c9db3", "#97704f", "#7f8790")
+RAMP = ("#4b62d1", "#9a4fc4", "#d4508c", "#ea7646", "#d9a514")
+
+
+def figure_chart(spec: FigureSpec) -> "alt.VConcatChart":
+    """The figure as altair has it, for a notebook; checked against the schema of Vega-Lite."""
+    import altair as alt
+
+    return alt.VConcatChart.from_dict({**vega_lite(thinned(spec)), "config": theme()})
+
+
+def vega_lite(spec: FigureSpec, *, panel_width: float = PANEL_WIDTH) -> Json:
+    """All panels side by side, each table once, one legend on top: what goes to paper.
+
+    Written as JSON: altair's objects check and copy themselves for longer than the drawing takes.
+    """
+    panels = [panel_json(spec, panel, width=panel_width, legend=True) for panel in spec.panels]
+    rows = [{"hconcat": panels[i : i + spec.per_row]} for i in range(0, len(panels), spec.per_row)]
+    tables = {name: records(table) for name, table in used_tables(spec).items()}
+    return {"$schema": SCHEMA, "vconcat": rows, "datasets": tables}
+
+
+def panel_json(spec: FigureSpec, panel: Panel, *, width: float | str, legend: bool = False) -> Json:
+    """One panel; its tables are named, not held: whoever draws it gives them."""
+    x = _channel(panel.x, _columns(panel, spec.tables, "x"))
+    y = _channel(panel.y, _columns(panel, spec.tables, "y"))
+    colour = _colour_channel(spec.colour, legend) if spec.colour else {}
+    layers = [_layer(layer, spec.tables[layer.table], x, y, colour) for layer in panel.layers]
+    height = panel.height if isinstance(width, str) else round(panel.height * min(1.0, width / PANEL_WIDTH))
+    return {"width": width, "height": height, "layer": layers} | (
+        {"title": panel.title} if panel.title else {}
+    )
+
+
+def used_tables(spec: FigureSpec) -> dict[str, Table]:
+    """The tables with only those columns that some layer reads."""
+    read: dict[str, dict[str, None]] = {}
+    for layer in (layer for panel in spec.panels for layer in panel.layers):
+        read.setdefault(layer.table, {}).update(dict.fromkeys(layer.columns()))
+    return {name: {c: spec.tables[name][c] for c in columns} for name, columns in read.items()}
+
+
+def records(table: Table) -> list[dict[str, Cell]]:
+    """Rows as JSON can hold them: six digits, null for what is not finite."""
+    names = list(table)
+    columns = [[plain(value) for value in table[name]] for name in names]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def plain(value: Cell) -> Cell:
+    """A number with six digits, None for NaN and infinities; text as it is."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value
+
+
+def palette(colour: Colour) -> list[str]:
+    """One colour per value: distinct hues, or shades of one ramp for ordered values."""
+    n = len(colour.values)
+    if not colour.ordered:
+        return [HUES[i % len(HUES)] for i in range(n)]
+    return [_between(RAMP, i / (n - 1) if n > 1 else 0.0) for i in range(n)]
+
+
+def legend_values(colour: Colour, most: int = 8) -> list[str]:
+    """The values a legend names: all, or an even choice of an ordered scale that is too long to read."""
+    n = len(colour.values)
+    chosen = range(n) if n <= most else sorted({round(i * (n - 1) / (most - 1)) for i in range(most)})
+    return [colour.values[i] for i in chosen]
+
+
+def theme(
+    *,
+    ink: str = "#22252a",
+    soft: str = "#62666d",
+    grid: str = "#e7e7e4",
+    paper: str = "white",
+    font_px: float = 11,
+) -> Json:
+    """Vega-Lite configuration; what has no colour of its own takes ``ink``. Any CSS colour will do."""
+    axis = {"labelColor": soft, "titleColor": ink, "domainColor": soft, "tickColor": soft, "gridColor": grid}
+    space = {
+        "titlePadding": 8,
+        "labelPadding": 4,
+        "tickSize": 4,
+        "labelOverlap": "greedy",
+        "labelFlush": False,
+    }
+    sizes = {"labelFontSize": font_px - 1, "titleFontSize": font_px, "titleFontWeight": "normal"}
+    legend = {
+        "labelColor": ink,
+        "titleColor": ink,
+        "symbolStrokeWidth": 2.4,
+        "symbolOpacity": 1,
+        "orient": "top",
+    }
+    title = {"fontSize": font_px, "fontWeight": 600, "anchor": "start", "frame": "group", "offset": 8}
+    return {
+        "font": "Helvetica, Arial, sans-serif",
+        "background": paper,
+        "view": {"stroke": None},
+        "axis": {**axis, **space, **sizes},
+        "legend": {**legend, **sizes},
+        "title": {"color": ink, **title},
+        "mark": {"color": ink},
+        "rule": {"color": ink},
+        "text": {"color": ink, "fontSize": font_px - 1},
+        "concat": {"spacing": 24},
+    }
+
+
+def _layer(layer: Layer, table: Table, x: Json, y: Json, colour: Json) -> Json:
+    encoding: Json = {}
+    for name, channel, column in (("x", x, layer.x), ("y", y, layer.y)):
+        if column:
+            encoding[name] = {"field": column, **channel}
+    encoding |= {name: {"field": column} for name, column in (("x2", layer.x2), ("y2", layer.y2)) if column}
+    if layer.by:
+        encoding["detail"] = {"field": layer.by, "type": "nominal"}
+    if layer.colour:
+        encoding["color"] = {"field": layer.colour, **colour}
+    if layer.text:
+        encoding["text"] = {"field": layer.text, "type": "nominal"}
+    if layer.hover:
+        encoding["tooltip"] = [
+            _tooltip(column, words, table[column]) for column, words in layer.hover.items()
+        ]
+    drawn: Json = {"data": {"name": layer.table}, "mark": _mark(layer, table), "encoding": encoding}
+    if layer.where:
+        drawn["transform"] = [{"filter": {"field": layer.where[0], "equal": layer.where[1]}}]
+    return drawn
+
+
+def _mark(layer: Layer, table: Table) -> Json:
+    # Stroke and fill opacity, never the opacity of the whole mark: that costs a canvas per line in a PNG.
+    if layer.mark == "line":
+        num_lines = len(set(table[layer.by])) if layer.by else 1
+        opacity = max(0.13, min(0.45, 2 / math.sqrt(num_lines or 1))) if layer.emphasis == "faint" else 1
+        return {
+            "type": "line",
+            "strokeWidth": LINE[layer.emphasis],
+            "strokeOpacity": opacity,
+            "strokeJoin": "round",
+        }
+    if layer.mark == "band":
+        return {"type": "area", "fillOpacity": 0.16}
+    if layer.mark == "point":
+        look = {"shape": SHAPES[layer.shape], "filled": layer.shape in ("dot", "arrow")}
+        return {"type": "point", **look, "size": POINT[layer.emphasis], "opacity": 1, "strokeWidth": 1.5}
+    if layer.mark == "text":
+        return {"type": "text", "align": "left", "dx": 6}
+    if layer.mark == "rule":
+        return {"type": "rule", "strokeWidth": 1, "strokeDash": [4, 3], "strokeOpacity": 0.6}
+    width, opacity = BAR[layer.emphasis]
+    return {"type": "rule", "strokeWidth": width, "strokeOpacity": opacity}
+
+
+def _channel(axis: Axis, columns: Sequence[Sequence[Cell]]) -> Json:
+    """Title, scale and ticks, the same for every layer of a panel."""
+    look: Json = {"title": (f"{axis.label} ({axis.unit})" if axis.unit else axis.label) or None}
+    if axis.bare:
+        look |= {"labels": False, "ticks": False, "domain": False, "grid": False}
+    if axis.scale == "category":
+        values = list(dict.fromkeys(v for column in columns for v in column if v is not None))
+        look |= {"grid": False, "labelLimit": 220}
+        return {"type": "nominal", "scale": {"domain": values}, "sort": None, "axis": look}
+    if axis.scale == "linear":
+        scale: Json = {"zero": False} | ({"domain": list(axis.domain), "clamp": True} if axis.domain else {})
+        return {"type": "quantitative", "scale": scale, "axis": look | {"tickCount": 6}}
+    low, high = axis.domain or domain_of(columns, axis.scale)
+    scale = {"type": axis.scale, "domain": [low, high], "nice": False, "clamp": True}
+    return {"type": "quantitative", "scale": scale, "axis": look | _tick_look(ticks(low, high, axis.scale))}
+
+
+def _tick_look(marks: Mapping[float, str]) -> Json:
+    """Small ticks without a label and a grid line, large ones with both."""
+    if not marks:
+        return {"tickCount": 6}
+    named = {mark: name for mark, name in marks.items() if name}
+    is_named = " || ".join(f"datum.value == {mark!r}" for mark in named)
+    return {
+        "values": list(marks),
+        "labelExpr": " : ".join(f"datum.value == {mark!r} ? '{name}'" for mark, name in named.items())
+        + " : ''",
+        "gridOpacity": {"condition": {"test": is_named, "value": 1}, "value": 0},
+        "tickSize": {"condition": {"test": is_named, "value": 5}, "value": 3},
+    }
+
+
+def _colour_channel(colour: Colour, legend: bool) -> Json:
+    shown = {"title": colour.title or None, "values": legend_values(colour), "symbolType": "stroke"}
+    scale = {"domain": list(colour.values), "range": palette(colour)}
+    return {"type": "nominal", "scale": scale, "legend": shown if legend else None}
+
+
+def _columns(panel: Panel, tables: Mapping[str, Table], side: str) -> list[Sequence[Cell]]:
+    """All columns that the layers of a panel lay out along one side."""
+    named: Iterable[tuple[str, str | None]] = (
+        (layer.table, column)
+        for layer in panel.layers
+        for column in ((layer.x, layer.x2) if side == "x" else (layer.y, layer.y2))
+    )
+    return [tables[table][column] for table, column in named if column is not None]
+
+
+def _tooltip(column: str, words: str, values: Sequence[Cell]) -> Json:
+    if any(isinstance(v, str) for v in values):
+        return {"field": column, "type": "nominal", "title": words}
+    return {"field": column, "type": "quantitative", "title": words, "format": ",.4~g"}
+
+
+def _between(ramp: Sequence[str], share: float) -> str:
+    """Linear interpolation in RGB; share 0 is the first colour, 1 the last."""
+    at = share * (len(ramp) - 1)
+    i = min(int(at), len(ramp) - 2)
+    ends = [[int(c[k : k + 2], 16) for k in (1, 3, 5)] for c in (ramp[i], ramp[i + 1])]
+    return "#" + "".join(f"{round(a + (at - i) * (b - a)):02x}" for a, b in zip(*ends, strict=True))

@@ -1,0 +1,210 @@
+"""The figures of a run: its learning curves with median and band, and the events on them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+
+from epochal.core.values.figure import Axis, Colour, Emphasis, FigureSpec, Layer, Panel, Scale, Table
+from epochal.report.curve_tables import (
+    Curves,
+    as_table,
+    ends,
+    events_on,
+    linear_domain,
+    log_domain,
+    long,
+    median_table,
+)
+from epochal.report.reading import RunLike, grouping, measured_columns, member_table
+from epochal.report.timeline import timeline_figure
+
+MAX_SINGLE = 12
+"""Up to this many members every curve carries its own events."""
+MAX_BANDS = 6
+SPLITS = {"train": "training", "val": "validation"}
+
+
+def figures(run: RunLike) -> list[FigureSpec]:
+    """Accuracy, events, loss, and every other recorded column; no figure for what was not measured."""
+    columns = measured_columns(run)
+    last = run.metrics["step"].max() if len(run.metrics) else None
+    end = float(last) if isinstance(last, int | float) and last > 0 else 1.0
+    x = Axis(label="step", unit="completed updates", scale="symlog", domain=(0.0, end))
+    curves = Curves(run=run, groups=grouping(run), members=member_table(run), x=x)
+    pairs = {name: [c for s in SPLITS if (c := f"{s}_{name}") in columns] for name in ("accuracy", "loss")}
+    paired = [_paired_figure(curves, name, found) for name, found in pairs.items() if found]
+    others = [c for c in columns if not any(c in found for found in pairs.values())]
+    timeline = timeline_figure(run, curves.groups, curves.members, x)
+    specs = [*paired[:1], *([timeline] if timeline else []), *paired[1:]]
+    return [*specs, *([_other_figure(curves, others)] if others else [])]
+
+
+def _paired_figure(curves: Curves, name: str, columns: Sequence[str]) -> FigureSpec:
+    """Training and validation in one panel, or side by side where colour is needed for a varied field."""
+    splits = {column: SPLITS[column.split("_")[0]] for column in columns}
+    unit, scale = (
+        ("fraction correct", "linear") if name == "accuracy" else (_unit(curves.run, columns[0]), "log")
+    )
+    domain = (0.0, 1.0) if name == "accuracy" else log_domain(curves, columns)
+    y = Axis(label=name, unit=unit, scale="log" if scale == "log" else "linear", domain=domain)
+    tables: dict[str, Table] = {}
+    panels: list[Panel] = []
+    colour = curves.groups.scale
+    if colour is None:
+        layers = [_layers(curves, column, tables, split=text, y=y.scale) for column, text in splits.items()]
+        back_to_front = [layer for kind in zip(*layers, strict=True) for layer in _flat(kind)]
+        panels.append(Panel(x=curves.x, y=y, layers=tuple(back_to_front), height=300))
+        colour = Colour(title="", values=tuple(SPLITS.values()))
+    else:
+        for column, text in splits.items():
+            panels += _panels(curves, column, tables, y, title=text)
+    return FigureSpec(
+        name=name,
+        title=f"{name.capitalize()} of training and validation data"
+        if len(columns) > 1
+        else name.capitalize(),
+        caption=_caption(curves, tables, panels),
+        tables=tables,
+        panels=tuple(panels),
+        colour=colour,
+        per_row=max(1, len(curves.groups.facets)) if len(curves.groups.facets) in (2, 3) else 2,
+    )
+
+
+def _other_figure(curves: Curves, columns: Sequence[str]) -> FigureSpec:
+    """Every further column in a panel of its own; logarithmic where positive values span two decades."""
+    tables: dict[str, Table] = {}
+    panels: list[Panel] = []
+    for column in columns:
+        values = curves.run.metrics[column].cast(pl.Float64).drop_nulls()
+        values = values.filter(values.is_finite())
+        wide = len(values) > 0 and float(values.quantile(0.0) or 0) > 0
+        wide = wide and float(values.quantile(0.99) or 0) > 100 * float(values.quantile(0.01) or 0)
+        domain = log_domain(curves, [column]) if wide else linear_domain(curves, column)
+        y = Axis(
+            label=column.replace("_", " "),
+            unit=_unit(curves.run, column),
+            scale="log" if wide else "linear",
+            domain=domain,
+        )
+        panels += _panels(curves, column, tables, y, title="")
+    return FigureSpec(
+        name="measures",
+        title="Other measures",
+        caption=_caption(curves, tables, panels),
+        tables=tables,
+        panels=tuple(panels),
+        colour=curves.groups.scale,
+        per_row=2,
+    )
+
+
+def _panels(curves: Curves, column: str, tables: dict[str, Table], y: Axis, *, title: str) -> list[Panel]:
+    """One panel per value of the facet field, or one alone."""
+    kinds = _layers(curves, column, tables, split="", y=y.scale)
+    layers = [layer for kind in kinds for layer in kind]
+    if not curves.groups.facet:
+        return [Panel(x=curves.x, y=y, layers=tuple(layers), title=title)]
+    return [
+        Panel(
+            x=curves.x,
+            y=y,
+            layers=tuple(replace(layer, where=("facet", value)) for layer in layers),
+            title=f"{title + ', ' if title else ''}{curves.groups.facet} = {value}",
+        )
+        for value in curves.groups.facets
+    ]
+
+
+def _layers(
+    curves: Curves, column: str, tables: dict[str, Table], *, split: str, y: Scale
+) -> tuple[list[Layer], list[Layer], list[Layer], list[Layer]]:
+    """Bands, members' lines, medians, and marks of one column; its tables are added to ``tables``."""
+    frame = long(curves, column, split)
+    middle = median_table(frame, ["facet", "colour"])
+    name = column if column.isidentifier() else f"column_{len(tables)}"
+    tables[name] = as_table(frame.filter(pl.col("member").is_in(curves.drawn)))
+    coloured = "colour" if split or curves.groups.colour else None
+    has_middle = len(middle) > 0
+    few = len(curves.ids) <= MAX_SINGLE
+    emphasis: Emphasis = "faint" if has_middle else "plain" if len(curves.ids) > 1 else "strong"
+    line = Layer(
+        mark="line",
+        table=name,
+        x="step",
+        y="value",
+        by="member",
+        colour=coloured,
+        hover={"label": "member"},
+        emphasis=emphasis,
+    )
+    bands, medians, marks = [], [], []
+    if has_middle:
+        tables[f"{name}_median"] = as_table(middle)
+        about = {"table": f"{name}_median", "x": "step", "by": coloured, "colour": coloured}
+        if split or len(curves.groups.values) <= MAX_BANDS:
+            bands.append(Layer(mark="band", y="lower", y2="upper", **about))  # type: ignore[arg-type]
+        medians.append(Layer(mark="line", y="median", emphasis="strong", **about))  # type: ignore[arg-type]
+    found = events_on(curves, column, frame, y) if few else pl.DataFrame()
+    if len(found):
+        tables[f"{name}_events"] = as_table(found)
+        hover = {"label": "member", "event": "event", "step": "step", "low": "from", "high": "to"}
+        on = {"table": f"{name}_events", "y": "value", "hover": hover}
+        marks.append(Layer(mark="interval", x="low", x2="high", emphasis="strong", **on))  # type: ignore[arg-type]
+        marks.append(Layer(mark="point", x="step", emphasis="plain", **on))  # type: ignore[arg-type]
+    last = ends(curves, frame)
+    if len(last):
+        tables[f"{name}_diverged"] = as_table(last)
+        hover = {"label": "member", "reason": "diverged"}
+        marks.append(
+            Layer(
+                mark="point",
+                table=f"{name}_diverged",
+                x="step",
+                y="value",
+                colour=coloured,
+                shape="cross",
+                hover=hover,
+            )
+        )
+    return bands, [line], medians, marks
+
+
+def _caption(curves: Curves, tables: Mapping[str, Table], panels: Sequence[Panel]) -> str:
+    """What the lines mean and what a reader could miss."""
+    n, drawn, groups = len(curves.ids), len(curves.drawn), curves.groups
+    words = ["One line per member." if drawn == n else f"Lines: {drawn} of {n} members, evenly chosen."]
+    if any(name.endswith("_median") for name in tables):
+        band = "; band: their middle half" if any(x.mark == "band" for p in panels for x in p.layers) else ""
+        words.append(f"Thick: median of the members measured at that step, where at least half were{band}.")
+    if any(name.endswith("_events") for name in tables):
+        words.append("Dots on a curve: events, with the bar of their interval.")
+    if num_diverged := len(curves.diverged):
+        ones = "one diverged member" if num_diverged == 1 else f"{num_diverged} diverged members"
+        words.append(f"Crosses: the last finite value of {ones}, counted until then.")
+    if any(_is_cut(panel, tables) for panel in panels):
+        words.append("Values outside the axis lie on its edge.")
+    if groups.pooled:
+        words.append(f"Pooled: {', '.join(groups.pooled)}.")
+    return " ".join(words)
+
+
+def _is_cut(panel: Panel, tables: Mapping[str, Table]) -> bool:
+    """Whether some finite value of a line is drawn on the edge of its panel."""
+    low, high = panel.y.domain or (-np.inf, np.inf)
+    lines = [layer for layer in panel.layers if layer.mark == "line" and layer.y]
+    values = np.concatenate([np.asarray(tables[x.table][x.y or ""], dtype=np.float64) for x in lines])
+    values = values[np.isfinite(values)]
+    return bool(((values < low) | (values > high)).any())
+
+
+def _unit(run: RunLike, column: str) -> str:
+    about = run.schema.get(column)
+    unit = str(about.get("unit") or "") if isinstance(about, Mapping) else ""
+    return "" if unit in ("1", "none") else unit
+
+
+def _flat(kinds: Sequence[Sequence[Layer]]) -> list[Layer]:
+    return [layer for kind in kinds for layer in kind]

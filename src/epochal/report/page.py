@@ -1,0 +1,223 @@
+"""The page of a run: one HTML file that needs no network and no other file."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import vl_convert
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from epochal.core.values.figure import Cell, Colour, FigureSpec
+from epochal.report.charts import legend_values, palette, panel_json, plain, theme, used_tables
+from epochal.report.curves import figures
+from epochal.report.files import Format, save_figure
+from epochal.report.reading import RunLike, as_text, is_replicate, member_table, varied_fields
+from epochal.report.tables import Shown, group_rows, member_rows, number
+from epochal.report.thinning import thinned
+from epochal.store.atomic import write_file
+
+FORMATS: tuple[Format, ...] = ("svg", "pdf", "png")
+MAX_OPEN_ROWS = 30
+"""Longer tables are folded; on paper all are open."""
+EVENT_NUMBERS = ("step", "low", "high", "onset", "end", "width", "height", "p")
+
+
+def write_report(run: RunLike, path: Path | None = None) -> Path:
+    """Writes the page and, in ``figures/`` beside it, all figures as SVG, PDF, PNG and CSV; returns its path.
+
+    The page is written last, so that its links lead somewhere.
+    """
+    path = path or run.path / "report.html"
+    specs = figures(run)
+    drawn = [thinned(spec) for spec in specs]
+    for spec, small in zip(specs, drawn, strict=True):
+        save_figure(spec, path.parent / "figures", FORMATS, drawn=small)
+    write_file(path, page(run, drawn).encode())
+    return path
+
+
+def page(run: RunLike, specs: Sequence[FigureSpec]) -> str:
+    """The HTML of a run with these figures, which are drawn with all the rows they have."""
+    environment = Environment(
+        loader=PackageLoader("epochal.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    rows = member_rows(run)
+    return environment.get_template("page.html.jinja").render(
+        run=run,
+        sentences=_sentences(run, rows),
+        is_unfinished=not run.is_done and (run.members["outcome"] == "running").any(),
+        rows=rows,
+        groups=group_rows(run) if len(rows) > 1 else [],
+        is_seeds_only=all(map(is_replicate, varied_fields(run))),
+        figures=[{"spec": s, "legend": _legend(s.colour), "panels": range(len(s.panels))} for s in specs],
+        formats=FORMATS,
+        event_columns=EVENT_NUMBERS,
+        events=_events(run),
+        members=_members(run),
+        fields=_fields(run.spec),
+        environment=_flat(run.environment),
+        max_open_rows=MAX_OPEN_ROWS,
+        payload=_json_in_html({"figures": [_drawing(spec) for spec in specs]}),
+        config=_json_in_html(
+            theme(ink="var(--ink)", soft="var(--soft)", grid="var(--grid)", paper="transparent", font_px=12)
+        ),
+        vega=Markup(_vega() if specs else ""),
+    )
+
+
+@cache
+def _vega() -> str:
+    """Vega, Vega-Lite and their embedding as one script, from vl-convert."""
+    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    assert "</script" not in script.lower()
+    return script
+
+
+def _drawing(spec: FigureSpec) -> dict[str, Any]:
+    """A figure for the page's script: the panels of Vega-Lite, and the tables as columns, each once."""
+    panels = [panel_json(spec, panel, width="container") for panel in spec.panels]
+    tables = {n: {c: _packed(v) for c, v in table.items()} for n, table in used_tables(spec).items()}
+    return {"name": spec.name, "panels": panels, "tables": tables}
+
+
+def _packed(column: Sequence[Cell]) -> list[Cell] | dict[str, list[Cell]]:
+    """A column, or ``{"runs": [value, count, ...]}`` where repetitions make that shorter."""
+    values = [plain(value) for value in column]
+    runs: list[Any] = []
+    for value in values:
+        if runs and runs[-2] == value:
+            runs[-1] += 1
+        else:
+            runs += [value, 1]
+    return {"runs": runs} if len(runs) < len(values) else values
+
+
+def _json_in_html(value: object) -> Markup:
+    """JSON that no text inside can break out of a script element with."""
+    text = json.dumps(value, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _legend(colour: Colour | None) -> dict[str, Any] | None:
+    if colour is None:
+        return None
+    colours = dict(zip(colour.values, palette(colour), strict=True))
+    return {"title": colour.title, "entries": [(v, colours[v]) for v in legend_values(colour)]}
+
+
+def _sentences(run: RunLike, rows: Sequence[Any]) -> list[str]:
+    """What was run, what became of it, and on what."""
+    spec, place = run.spec, run.environment
+    n = len(run.members)
+    fields = varied_fields(run)
+    differ = ", ".join(f"{f} ({run.members[f].n_unique()} values)" for f in fields)
+    preset = f", preset {spec['preset']}" if spec.get("preset") else ""
+    limit = f", trained for up to {number(spec['max_steps'])} steps" if spec.get("max_steps") else ""
+    members = f"{n} members that differ in {differ}" if fields else f"{n} member{'s' if n > 1 else ''}"
+    said = [f"Experiment {spec.get('experiment', 'unknown')}{preset}: {members}{limit}."]
+    groups = group_rows(run)
+    looked_for = set(run.events["name"]) if len(run.events) else set()
+    for name, verb in (("memorisation", "memorised"), ("generalisation", "generalised")):
+        if name in looked_for:
+            said.append(f"{sum(getattr(g, f'num_{verb}') for g in groups)} of {n} {verb}.")
+    bad = sum(row.is_bad for row in rows)
+    if bad:
+        said.append(f"{bad} of {n} diverged; they stay in every table and, until then, in every curve.")
+    if sizes := _per_pack(place.get("parameters")):
+        said.append(f"{_range_text(sizes)} parameters per member.")
+    if splits := _per_pack(place.get("splits")):
+        said.append(", ".join(f"{_range_text([s[k] for s in splits])} {k}" for k in splits[0]) + " examples.")
+    if place.get("wall_seconds"):
+        said.append(
+            f"Wall time {number(place['wall_seconds'])} s on {place.get('hardware', 'unknown hardware')}."
+        )
+    return said
+
+
+def _events(run: RunLike) -> list[dict[str, Any]]:
+    labels = dict(member_table(run).select("member", "label").iter_rows())
+    rows = []
+    for event in run.events.iter_rows(named=True):
+        numbers = {c: _number(event.get(c)) for c in EVENT_NUMBERS}
+        words = {
+            c: as_text(event.get(c)) if event.get(c) is not None else ""
+            for c in ("name", "probe", "censored", "reason")
+        }
+        rows.append(
+            {
+                "label": labels[event["member"]],
+                "found": "yes" if event["found"] else "no",
+                **words,
+                "numbers": numbers,
+            }
+        )
+    return rows
+
+
+def _per_pack(value: Any) -> list[Any]:
+    """What the environment says once for all packs, or once for each, as a list."""
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _range_text(values: Sequence[float]) -> str:
+    low, high = min(values), max(values)
+    return number(low) if low == high else f"{number(low)} to {number(high)}"
+
+
+def _number(value: float | None) -> Shown:
+    if value is None:
+        return Shown(text="–")
+    return Shown(text=number(value), exact=repr(value), order=value if math.isfinite(value) else math.inf)
+
+
+def _members(run: RunLike) -> dict[str, Any]:
+    return {
+        "columns": run.members.columns,
+        "rows": [[as_text(v) if v is not None else "" for v in row] for row in run.members.iter_rows()],
+    }
+
+
+def _fields(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Name, value, default where the spec tells it; whether the field varies or differs from its default."""
+    defaults: Mapping[str, Any] = spec.get("defaults") or {}
+    rows = []
+    for name, value in spec.get("fields", {}).items():
+        axis = value.get("axis") if isinstance(value, Mapping) else None
+        text = _axis_text(axis) if isinstance(axis, Sequence) else as_text(value)
+        is_default = name not in defaults or defaults[name] == value
+        rows.append(
+            {
+                "name": name,
+                "value": text,
+                "default": as_text(defaults.get(name)),
+                "varies": axis is not None,
+                "is_default": is_default,
+            }
+        )
+    return rows
+
+
+def _axis_text(values: Sequence[Any]) -> str:
+    """Several values as the command line takes them: 0:5 for a run of integers, else a,b,c."""
+    is_run = len(values) > 2 and all(type(v) is int for v in values)
+    if is_run and list(values) == list(range(values[0], values[0] + len(values))):
+        return f"{values[0]}:{values[0] + len(values)}"
+    return ", ".join(as_text(v) for v in values)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested mappings as dotted names."""
+    rows: list[tuple[str, str]] = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{prefix}{name}.")
+        else:
+            rows.append((prefix + name, as_text(value)))
+    return rows

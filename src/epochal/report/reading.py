@@ -1,0 +1,136 @@
+"""What a report reads of a run: its members' names, and which fields tell them apart."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import polars as pl
+
+from epochal.core.values.figure import Colour
+
+FIXED = ("member", "member_id", "outcome", "outcome_step", "outcome_reason")
+"""Columns of the members' table that are not varied fields."""
+KEYS = ("member", "step", "epoch")
+"""Columns of the metrics that are not measures."""
+MAX_HUES = 8
+MAX_FACETS = 6
+MAX_GROUPS = 60
+
+
+class RunLike(Protocol):
+    """The part of ``epochal.store.run.Run`` that reports need."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def metrics(self) -> pl.DataFrame: ...
+    @property
+    def members(self) -> pl.DataFrame: ...
+    @property
+    def events(self) -> pl.DataFrame: ...
+    @property
+    def spec(self) -> Mapping[str, Any]: ...
+    @property
+    def environment(self) -> Mapping[str, Any]: ...
+    @property
+    def schema(self) -> Mapping[str, Any]: ...
+    @property
+    def is_done(self) -> bool: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grouping:
+    """Which varied field gives the colour, which the panels, and which are pooled; seeds are replicates."""
+
+    colour: str | None = None
+    facet: str | None = None
+    pooled: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    """Values of the colour field as text, in order."""
+    facets: tuple[str, ...] = ()
+    is_ordered: bool = False
+
+    @property
+    def scale(self) -> Colour | None:
+        return Colour(title=self.colour, values=self.values, ordered=self.is_ordered) if self.colour else None
+
+
+def varied_fields(run: RunLike) -> list[str]:
+    """Fields in which the members differ, in the order of the members' table."""
+    return [column for column in run.members.columns if column not in FIXED]
+
+
+def is_replicate(field: str) -> bool:
+    """Whether members that differ in this field only are repetitions of one experiment."""
+    return field.startswith("seed") or field.endswith("_seed")
+
+
+def grouping(run: RunLike) -> Grouping:
+    """Colour for the field with most values, panels for a second one, where the eye can tell them apart."""
+    distinct = {f: _distinct(run.members[f]) for f in varied_fields(run) if not is_replicate(f)}
+    fields = [f for f, values in distinct.items() if len(values) > 1]
+    by_size = sorted(fields, key=lambda f: -len(distinct[f]))
+    can_colour = [f for f in by_size if len(distinct[f]) <= (MAX_GROUPS if _is_number(run, f) else MAX_HUES)]
+    colour = can_colour[0] if can_colour else None
+    rest = [f for f in by_size if f != colour]
+    can_facet = [f for f in rest if len(distinct[f]) <= MAX_FACETS and _crosses(run, colour, f)]
+    facet = can_facet[0] if can_facet and colour else None
+    return Grouping(
+        colour=colour,
+        facet=facet,
+        pooled=tuple(f for f in fields if f not in (colour, facet)),
+        values=tuple(distinct[colour]) if colour else (),
+        facets=tuple(distinct[facet]) if facet else (),
+        is_ordered=bool(colour) and _is_number(run, colour or ""),
+    )
+
+
+def member_table(run: RunLike) -> pl.DataFrame:
+    """One row per member: ``member``, ``label``, ``colour`` and ``facet`` as text."""
+    groups, fields = grouping(run), varied_fields(run)
+    rows = [
+        {
+            "member": row["member"],
+            "label": " · ".join(f"{f} {as_text(row[f])}" for f in fields) or f"member {row['member']}",
+            "colour": as_text(row[groups.colour]) if groups.colour else "",
+            "facet": as_text(row[groups.facet]) if groups.facet else "",
+        }
+        for row in run.members.iter_rows(named=True)
+    ]
+    schema = dict.fromkeys(("member", "label", "colour", "facet"), pl.String()) | {"member": pl.Int64()}
+    return pl.DataFrame(rows, schema=schema)
+
+
+def as_text(value: object) -> str:
+    """A field's value as a reader would type it."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {as_text(v)}" for name, v in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(as_text, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def measured_columns(run: RunLike) -> list[str]:
+    """Numeric columns of the metrics with at least one value; keys and clocks are left out."""
+    metrics = run.metrics
+    numeric = [c for c, dtype in metrics.schema.items() if dtype.is_numeric() and c not in KEYS]
+    return [c for c in numeric if metrics[c].null_count() < len(metrics) and not c.startswith("wall_")]
+
+
+def _distinct(column: pl.Series) -> list[str]:
+    values = column.unique(maintain_order=True).to_list()
+    if column.dtype.is_numeric():
+        values.sort(key=lambda v: (v is None, v or 0))
+    return list(dict.fromkeys(as_text(v) for v in values))
+
+
+def _is_number(run: RunLike, field: str) -> bool:
+    return run.members.schema[field].is_numeric()
+
+
+def _crosses(run: RunLike, colour: str | None, field: str) -> bool:
+    """False where the colour already tells this field's value, as in a zip."""
+    return colour is None or len(run.members.select(colour, field).unique()) > run.members[colour].n_unique()

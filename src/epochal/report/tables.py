@@ -1,0 +1,194 @@
+"""The tables of a page in words and numbers: what each member did, and how groups of members compare."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import polars as pl
+
+from epochal.report.reading import RunLike, grouping, member_table
+from epochal.report.timeline import PRIMARY
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A number as the page shows it, ``text``, and with every digit, ``exact``; ``order`` sorts a column."""
+
+    text: str
+    exact: str = ""
+    order: float = math.inf
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberRow:
+    """One line of the headline table."""
+
+    label: str
+    memorisation: Shown
+    generalisation: Shown
+    delay: Shown
+    ratio: Shown
+    outcome: str
+    is_bad: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupRow:
+    """One line of the comparison of groups; medians count what was not reached as infinitely late."""
+
+    label: str
+    num_members: int
+    num_memorised: int
+    num_generalised: int
+    num_diverged: int
+    generalisation: Shown
+    delay: Shown
+
+
+def member_rows(run: RunLike) -> list[MemberRow]:
+    """Every member in its order, whatever became of it."""
+    first, second = (_by_member(run, name) for name in PRIMARY)
+    outcomes = {row["member"]: row for row in run.members.iter_rows(named=True)}
+    rows = []
+    for member, label in member_table(run).select("member", "label").iter_rows():
+        a, b = first.get(member), second.get(member)
+        outcome = outcomes[member]
+        rows.append(
+            MemberRow(
+                label=label,
+                memorisation=event_shown(a),
+                generalisation=event_shown(b),
+                delay=_between(a, b, "delay"),
+                ratio=_between(a, b, "ratio"),
+                outcome=outcome_text(outcome, is_done=run.is_done),
+                is_bad=outcome["outcome"] == "diverged",
+            )
+        )
+    return rows
+
+
+def group_rows(run: RunLike) -> list[GroupRow]:
+    """One row per combination of the coloured and the panel field, or one for all members."""
+    groups = grouping(run)
+    first, second = (_by_member(run, name) for name in PRIMARY)
+    diverged = set(run.members.filter(pl.col("outcome") == "diverged")["member"].to_list())
+    cells: dict[tuple[str, str], list[int]] = {
+        (c, f): [] for f in groups.facets or ("",) for c in groups.values or ("",)
+    }
+    for member, colour, facet in member_table(run).select("member", "colour", "facet").iter_rows():
+        cells[colour, facet].append(member)
+    rows = []
+    for (colour, facet), members in cells.items():
+        if not members:
+            continue
+        words = [
+            f"{name} {value}" for name, value in ((groups.colour, colour), (groups.facet, facet)) if name
+        ]
+        steps = [_step(second.get(m)) for m in members]
+        delays = [
+            _step(second.get(m)) - s if math.isfinite(s := _step(first.get(m))) else math.inf for m in members
+        ]
+        rows.append(
+            GroupRow(
+                label=" · ".join(words) or "all members",
+                num_members=len(members),
+                num_memorised=sum(_has_happened(first.get(m)) for m in members),
+                num_generalised=sum(_has_happened(second.get(m)) for m in members),
+                num_diverged=len(diverged & set(members)),
+                generalisation=_median(steps),
+                delay=_median(delays),
+            )
+        )
+    return rows
+
+
+def event_shown(event: Mapping[str, Any] | None) -> Shown:
+    """An event in words: its step and interval, or what is known instead."""
+    if event is None:
+        return Shown(text="not looked for")
+    step, low, high, censored = (event[k] for k in ("step", "low", "high", "censored"))
+    reason = str(event["reason"] or "")
+    if censored == "right":
+        return Shown(
+            text=f"not by {number(low)}" if low is not None else "not seen", exact=_exact(low), note=reason
+        )
+    if censored == "left":
+        return Shown(text=f"by {number(high)}, the first record", exact=_exact(high), order=0.0, note=reason)
+    if step is None:
+        return Shown(text="not found", note=reason)
+    interval = f" [{number(low)}, {number(high)}]" if low is not None and high is not None else ""
+    if censored == "interval":
+        return Shown(
+            text=f"between {number(low)} and {number(high)}", exact=_exact(step), order=step, note=reason
+        )
+    doubt = "" if event["found"] else " (no evidence)"
+    return Shown(text=f"{number(step)}{interval}{doubt}", exact=_exact(step), order=step, note=reason)
+
+
+def outcome_text(row: Mapping[str, Any], *, is_done: bool) -> str:
+    """How a member's training ended, without hiding that it did not."""
+    step = "" if row["outcome_step"] is None else f" at step {number(row['outcome_step'])}"
+    reason = f": {row['outcome_reason']}" if row["outcome_reason"] else ""
+    words = {"finished": "finished", "stopped_early": "stopped early", "diverged": "diverged"}
+    if row["outcome"] in words:
+        return f"{words[row['outcome']]}{step}{reason}"
+    return f"running{step}{reason}" if not is_done else f"unfinished{step}{reason}"
+
+
+def number(value: float | None) -> str:
+    """Steps and measures for a reader: 12,345 and 0.1234; four digits below 1000."""
+    if value is None:
+        return "–"
+    if not math.isfinite(value):
+        return str(value)
+    if abs(value) >= 1000:
+        return f"{value:,.0f}" if abs(value) < 1e12 else f"{value:.3e}"
+    return f"{value:.4g}"
+
+
+def _between(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None, kind: str) -> Shown:
+    """Delay or ratio from memorisation to generalisation; a lower limit where the latter was not reached."""
+    start = _step(a)
+    if a is None or b is None or not math.isfinite(start) or (kind == "ratio" and start <= 0):
+        return Shown(text="–")
+    limit = b["censored"] == "right"
+    end = b["low"] if limit else b["step"]
+    if end is None or b["censored"] == "left":
+        return Shown(text="–")
+    value = end - start if kind == "delay" else end / start
+    text = number(value) if kind == "delay" else f"{value:.3g}"
+    return Shown(text=f"> {text}" if limit else text, exact=_exact(value), order=math.inf if limit else value)
+
+
+def _median(steps: Sequence[float]) -> Shown:
+    """The median with inf for what was not reached; in words where that is the median."""
+    value = median(steps)
+    if not math.isfinite(value):
+        return Shown(text="not reached by half")
+    return Shown(text=number(value), exact=_exact(value), order=value)
+
+
+def _has_happened(event: Mapping[str, Any] | None) -> bool:
+    return event is not None and bool(event["found"]) and event["censored"] != "right"
+
+
+def _step(event: Mapping[str, Any] | None) -> float:
+    """The step of an event that happened; inf otherwise."""
+    return (
+        float(event["step"])
+        if event is not None and _has_happened(event) and event["step"] is not None
+        else math.inf
+    )
+
+
+def _by_member(run: RunLike, name: str) -> dict[int, Mapping[str, Any]]:
+    if not len(run.events):
+        return {}
+    return {row["member"]: row for row in run.events.filter(pl.col("name") == name).iter_rows(named=True)}
+
+
+def _exact(value: float | None) -> str:
+    return "" if value is None else repr(value)
