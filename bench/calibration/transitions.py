@@ -1,0 +1,339 @@
+"""How often detectors of one transition raise a false alarm, and how often their intervals hold the truth.
+
+Simulates what common heuristics and information criteria do on curves of known truth, then ``detect``.
+Writes bench/results/calibration-transitions.md. One core; about ten minutes with the default replicates.
+"""
+
+import argparse
+import platform
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+import scipy
+from curves import NULLS, Array, null_curve, planted, schedule, wander
+from scipy.optimize import curve_fit
+from scipy.special import expit, xlog1py, xlogy
+
+from epochal.analysis import detect
+from epochal.analysis.logistic import grid, rise
+
+RESULT = Path(__file__).resolve().parents[1] / "results" / "calibration-transitions.md"
+SPAN = 2 * np.log(9)
+WIDTHS = (0.2, 1.0, 3.0, 10.0, 50.0)
+NOISES = (  # phi, sd, trials
+    (0.0, 0.0, 100),
+    (0.0, 0.0, 10_000),
+    (0.5, 0.02, 1000),
+    (0.9, 0.02, 1000),
+    (0.95, 0.02, 10_000),
+    (0.95, 0.02, 100),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--replicates",
+        type=int,
+        default=200,
+        help="curves per row of false alarms; half per cell of coverage",
+    )
+    parser.add_argument("--quick", action="store_true", help="20 replicates, a look and no result")
+    options = parser.parse_args()
+    replicates = 20 if options.quick else options.replicates
+    started = time.perf_counter()
+    lines = [
+        "# Calibration: when did one curve change?",
+        "",
+        f"{replicates} curves per row, {max(replicates // 2, 10)} per cell of coverage: a rate of .05 has a",
+        f"standard error of {np.sqrt(0.05 * 0.95 / replicates):.3f}.",
+        "Written by `bench/calibration/transitions.py`",
+        f"with NumPy {np.__version__}, SciPy {scipy.__version__}, {platform.machine()}.",
+        "",
+    ]
+    for section in (
+        plateau_then_jump,
+        largest_change,
+        least_squares,
+        binomial_bic,
+        gaussian_bic,
+        false_alarms,
+        random_walks,
+        coverage,
+    ):
+        lines += [*section(replicates), ""]
+        print("\n".join(lines[-20:]), f"({time.perf_counter() - started:.0f} s)", flush=True)
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text("\n".join(lines).rstrip() + "\n")
+
+
+def seeds(name: str, replicates: int) -> list[np.random.Generator]:
+    return [np.random.Generator(np.random.PCG64([zlib.crc32(name.encode()), r])) for r in range(replicates)]
+
+
+def logistic(t: Array, low: float, height: float, midpoint: float, width: float) -> Array:
+    return np.asarray(low + height * expit(SPAN * (t - midpoint) / width))
+
+
+def plateau_then_jump(replicates: int) -> list[str]:
+    """The rule as we read it: a plateau, then a record .05 above every earlier one."""
+
+    def fires(curve: Array) -> bool:
+        for t in range(50, len(curve)):
+            last = curve[t - 10 : t]
+            flat = (np.abs(last - np.median(last)) <= 0.01).sum() >= 8
+            if flat and curve[t] - curve[:t].max() > 0.05:
+                return True
+        return False
+
+    lines = [
+        '## The rule "8 of 10 records within .01, then a jump of .05"',
+        "",
+        "Rise .76 -> .90 about record 100, no noise, random midpoint; a jump is over every earlier record.",
+        "",
+    ]
+    lines += [
+        "| width (records) | fires at the rise | the same after one early spike to .95 |",
+        "|---|---|---|",
+    ]
+    t = np.arange(200.0)
+    for width in (0.5, 2, 5, 10, 25, 50):
+        count = np.zeros(2)
+        for rng in seeds("jump", replicates):
+            curve = logistic(t, 0.76, 0.14, rng.uniform(90, 110), width)
+            spiked = curve.copy()
+            spiked[20] = 0.95
+            count += fires(curve), fires(spiked)
+        lines.append(f"| {width} | {count[0] / replicates:.2f} | {count[1] / replicates:.2f} |")
+    return lines
+
+
+def largest_change(replicates: int) -> list[str]:
+    lines = [
+        "## The largest single change",
+        "",
+        "A loss with an initial transient of height 1 and a real drop of .5 at record 150.",
+        "",
+    ]
+    lines += [
+        "| width of the drop (records) | largest change lies in the transient | detect finds the drop |",
+        "|---|---|---|",
+    ]
+    t = np.arange(300.0)
+    for width in (5, 20, 50):
+        early = right = 0
+        for rng in seeds(f"largest {width}", max(replicates // 4, 10)):
+            curve = 1 + np.exp(-t / 4) - logistic(t, 0, 0.5, 150, width) + 0.01 * wander(300, 0.9, rng)
+            early += int(np.abs(np.diff(curve)).argmax() < 30)
+            event = detect(t, curve, kind="real")
+            right += event.found and abs(event.step - 150) < width
+        n = max(replicates // 4, 10)
+        lines.append(f"| {width} | {early / n:.2f} | {right / n:.2f} |")
+    return lines
+
+
+def least_squares(replicates: int) -> list[str]:
+    lines = [
+        "## A bounded least-squares logistic",
+        "",
+        "True midpoint 1500, 300 records of 10 steps, AR(.9) noise of sd .01.",
+        "",
+    ]
+    lines += ["| width (steps) | mean midpoint | sd |", "|---|---|---|"]
+    t = np.arange(300) * 10.0
+    for width in (2, 10, 50, 100):
+        found = []
+        for rng in seeds("least squares", replicates):
+            curve = logistic(t, 0.76, 0.14, 1500, width) + 0.01 * wander(300, 0.9, rng)
+            start = (
+                curve[:100].mean(),
+                curve[-100:].mean() - curve[:100].mean(),
+                t[np.abs(curve - curve[[0, -1]].mean()).argmin()],
+                100.0,
+            )
+            bounds = ([0, -1, 0, 1], [1, 1, 3000, 3000])
+            found.append(curve_fit(logistic, t, curve, p0=np.clip(start, *bounds), bounds=bounds)[0][2])
+        lines.append(f"| {width} | {np.mean(found):.0f} | {np.std(found):.0f} |")
+    return lines
+
+
+def binomial_bic(replicates: int) -> list[str]:
+    """Levels by least squares, clipped; midpoints a record interval apart, widths of 3 to 192 records."""
+    trials, T = 524, 300
+    steps = schedule("linear", T)
+    midpoints, widths = np.meshgrid(
+        np.linspace(steps[30], steps[-30], 241), 300 * 2.0 ** np.arange(0, 6.1, 0.25), indexing="ij"
+    )
+    midpoints, widths = midpoints.ravel(), widths.ravel()
+    bases = rise(steps, midpoints, widths)
+    centred = bases - bases.mean(axis=1, keepdims=True)
+    square = (centred**2).sum(axis=1)
+
+    def log_likelihoods(curve: Array) -> tuple[float, Array]:
+        heights = centred @ curve / square
+        p = np.clip(curve.mean() + heights[:, None] * centred, 1e-6, 1 - 1e-6)
+        flat = curve.mean()
+        with_ = trials * (xlogy(curve, p) + xlog1py(1 - curve, -p)).sum(axis=1)
+        return float(trials * (xlogy(curve, flat) + xlog1py(1 - curve, -flat)).sum()), with_
+
+    lines = [
+        "## A binomial likelihood with BIC",
+        "",
+        f"n = {trials}, {T} records; false alarms on a constant .5, coverage of a rise .3 -> .7.",
+        "",
+    ]
+    lines += ["| noise | false alarms | coverage of the profile interval |", "|---|---|---|"]
+    for phi, sd in ((0.0, np.sqrt(0.25 / trials)), (0.9, 0.01), (0.95, 0.02)):
+        alarms = covered = 0
+        for rng in seeds(f"bic {phi}", replicates):
+            flat, with_ = log_likelihoods(np.clip(0.5 + sd * wander(T, phi, rng), 0, 1))
+            alarms += 2 * (with_.max() - flat) > 3 * np.log(T)
+            true = steps[T // 2] + rng.uniform(0, 100)
+            curve = np.clip(logistic(steps, 0.3, 0.4, true, 3000) + sd * wander(T, phi, rng), 0, 1)
+            with_ = log_likelihoods(curve)[1]
+            inside = midpoints[with_ > with_.max() - 1.92]
+            covered += bool(inside.min() - 51 <= true <= inside.max() + 51)
+        lines.append(f"| AR({phi}), sd {sd:.3f} | {alarms / replicates:.2f} | {covered / replicates:.2f} |")
+    return lines
+
+
+def gaussian_bic(replicates: int) -> list[str]:
+    T = 300
+    steps = schedule("linear", T)
+    shapes = grid(steps.tobytes())
+    bases = shapes.bases[shapes.axis == 0]
+    centred = bases - bases.mean(axis=1, keepdims=True)
+    directions = centred / np.linalg.norm(centred, axis=1, keepdims=True)
+    line = steps - steps.mean()
+    line /= np.linalg.norm(line)
+    lines = [
+        "## A Gaussian BIC of logistic against constant and drift",
+        "",
+        "| noise | calls a transition |",
+        "|---|---|",
+    ]
+    for phi in (0.0, 0.9, 0.99, 1.0):
+        alarms = 0
+        for rng in seeds(f"gauss {phi}", replicates):
+            curve = wander(T, phi, rng)
+            curve -= curve.mean()
+            total = curve @ curve
+            logistic_rss = total - ((directions @ curve) ** 2).max()
+            bics = [T * np.log(total) + np.log(T), T * np.log(total - (line @ curve) ** 2) + 2 * np.log(T)]
+            alarms += T * np.log(logistic_rss) + 4 * np.log(T) < min(bics)
+        name = {0.0: "iid", 1.0: "random walk"}.get(phi, f"AR({phi})")
+        lines.append(f"| {name} | {alarms / replicates:.2f} |")
+    return lines
+
+
+SCHEDULES = (("linear", 300), ("linear", 100), ("log", 100))
+
+
+def rates(name: str, replicates: int) -> list[str]:
+    cells = []
+    for kind, num_records in SCHEDULES:
+        steps = schedule(kind, num_records)
+        events = [
+            detect(steps, np.clip(null_curve(name, steps, rng), 0, 1), kind="accuracy", min_height=0, seed=r)
+            for r, rng in enumerate(seeds(f"{name} {kind} {num_records}", replicates))
+        ]
+        without = np.mean([event.found for event in events])
+        with_ = np.mean([event.found and abs(event.height) >= 0.1 for event in events])
+        cells.append(f"{without:.3f} / {with_:.3f}")
+    return cells
+
+
+def false_alarms(replicates: int) -> list[str]:
+    lines = [
+        "## detect: false alarms at level .05",
+        "",
+        "First with min_height = 0 (the test alone), then with the default 0.1 for accuracy. Noise has",
+        "sd .02; .01 on drifts and transients (AR(.9)) and spikes (AR(.5)).",
+        "",
+        "| no transition | 300 records | 100 records | log steps, about 90 records |",
+        "|---|---|---|---|",
+    ]
+    for name in NULLS:
+        cells = rates(name, replicates)
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+        print(lines[-1], flush=True)
+    return lines
+
+
+def random_walks(replicates: int) -> list[str]:
+    lines = [
+        "## detect: near-random walks, and the min_height that tames them",
+        "",
+        "| noise, 300 records | min_height 0 | .05 | .1 | .2 |",
+        "|---|---|---|---|---|",
+    ]
+    steps = schedule("linear", 300)
+    for name, phi, sd in (
+        ("AR(.99), sd .02", 0.99, 0.02),
+        ("AR(.99), sd .05", 0.99, 0.05),
+        ("random walk, .006 a record", 1.0, 0.006),
+    ):
+        heights = []
+        for r, rng in enumerate(seeds(name, replicates)):
+            event = detect(
+                steps,
+                np.clip(0.5 + sd * wander(300, phi, rng), 0, 1),
+                kind="accuracy",
+                min_height=0.0,
+                seed=r,
+            )
+            heights.append(abs(event.height) if event.found else -1.0)
+        cells = [f"{np.mean(np.array(heights) >= h):.3f}" for h in (0.0, 0.05, 0.1, 0.2)]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def coverage(replicates: int) -> list[str]:
+    replicates = max(replicates // 2, 10)
+    lines = [
+        "## detect: 95% intervals of the midpoint",
+        "",
+        "Rise .1 -> .9, 200 records (log: about 170). Each cell: found, coverage among those found, and the",
+        "median length over that of an oracle who knows the noise. Widths of 1 record and less are censored",
+        "by the schedule: there the length is in record intervals (r). Widths are in record intervals.",
+        "",
+        "| schedule, phi, sd, trials | " + " | ".join(f"width {w:g}" for w in WIDTHS) + " |",
+        "|---" * (len(WIDTHS) + 1) + "|",
+    ]
+    pooled = []
+    for kind in ("linear", "log"):
+        for phi, sd, trials in NOISES:
+            cells = []
+            for width in WIDTHS:
+                covered, lengths = [], []
+                for r, rng in enumerate(seeds(f"{kind} {phi} {trials} {width}", replicates)):
+                    truth = planted(width, kind, 200, phi, sd, trials, rng)
+                    event = detect(truth.steps, truth.values, kind="accuracy", seed=r)
+                    if not event.found:
+                        continue
+                    covered.append(event.low <= truth.midpoint <= event.high)
+                    low, high = (
+                        np.log1p([event.low, event.high]) if kind == "log" else (event.low, event.high)
+                    )
+                    x = np.log1p(truth.steps) if kind == "log" else truth.steps
+                    gap = np.diff(x)[max(int(np.searchsorted(truth.steps, truth.midpoint)) - 1, 0)]
+                    lengths.append((high - low) / (gap if width <= 1 else truth.oracle))
+                pooled += covered
+                unit = "r" if width <= 1 else ""
+                cells.append(
+                    f"{len(covered) / replicates:.2f}, {np.mean(covered):.2f}, {np.median(lengths):.2f}{unit}"
+                )
+            lines.append(f"| {kind}, {phi}, {sd}, {trials} | {' | '.join(cells)} |")
+            print(lines[-1], flush=True)
+    error = np.sqrt(0.05 * 0.95 / replicates)
+    total = f"All cells together: {np.mean(pooled):.3f} of {len(pooled)}."
+    lines += ["", f"{total} A cell's standard error at .95 is {error:.3f}."]
+    return lines
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,260 @@
+"""When one curve changed: one transition, its time with an interval, and how sure it is."""
+
+import math
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+from scipy.stats import norm
+
+from epochal.analysis import noise
+from epochal.analysis.curve import Array, Curve, Kind, as_curve
+from epochal.analysis.drift import drifts
+from epochal.analysis.estimate import Place, Problem, Transition, fit_transition
+from epochal.analysis.evidence import Evidence, evidence
+from epochal.analysis.interval import midpoint_interval
+from epochal.analysis.logistic import AXES, MIN_RECORDS_PER_LEVEL, grid, on_axis, spacing, to_step
+from epochal.analysis.spikes import short_stay, without_spikes
+from epochal.core.values.errors import UserError
+from epochal.core.values.event import Censoring, Event
+
+MIN_RECORDS = 2 * MIN_RECORDS_PER_LEVEL + 2
+# A tenth of all answers; a change by half (e.g. a loss from 1.5 to 1); no natural unit.
+MIN_HEIGHTS: dict[Kind, float] = {"accuracy": 0.1, "positive": math.log(1.5), "real": 0.0}
+# Longer curves are averaged over blocks of records: the search costs T times its grid, the fit T^3.
+MOST_SEARCHED = 512
+MOST_FITTED = 1000
+MIN_REPLICATES = 99
+BATCH = 50
+# Replicates above the curve after which the answer is clear (Besag & Clifford 1991, Biometrika 78, 301-304).
+ENOUGH_ABOVE = 15
+COVERAGE = 0.95
+NUM_INTERVAL_DRAWS = 199
+SMALLEST_NOISE = 1e-4  # of the range of the curve, as a standard deviation
+
+
+def detect(
+    steps: ArrayLike,
+    values: ArrayLike,
+    *,
+    kind: Literal["accuracy", "positive", "real"],
+    trials: float | None = None,
+    min_height: float | None = None,
+    level: float = 0.05,
+    seed: int = 0,
+) -> Event:
+    """The clearest transition of a curve, or none, with the evidence for either.
+
+    v(t) = a + h / (1 + exp(-2 log 9 (x(t) - m) / w)) (+ b d(t)) + noise,   x = step or log(1 + step)
+
+    The estimand is the midpoint ``m``: the step at which half of the height ``h`` is reached, on whichever
+    axis fits better; ``onset`` and ``end`` are at 10% and 90%. d is a slow drift or an early transient that
+    may stand beside it. The noise is slow (AR(1) over records) plus fast, its scale free to differ between
+    the levels or to follow p (1 - p).
+
+    * ``steps`` in completed updates, increasing; ``values`` for ``kind`` ``"accuracy"`` in [0, 1],
+      ``"positive"`` above 0 (analysed as logarithms), ``"real"`` anything. NaN and infinite values were not
+      measured and are left out; a curve that diverges ends at its last finite record.
+    * ``trials``: samples behind each accuracy. The interval's noise is then at least binomial, and a change
+      must be one that two proportions of that many samples show at ``level``.
+    * ``min_height``: smaller changes are no transitions. To be fixed before looking; default 0.1 for
+      accuracy, log 1.5 for positive, 0 for real, which has no natural unit. A random walk is the one null
+      that only a height can rule out; the table below says how often it passes for a transition.
+    * ``level``: of the test. ``p`` is the probability of evidence at least as strong from the likeliest curve
+      *without* a transition, simulated 99 times at level .05 and so never below .01. The interval has 95%
+      whatever the level.
+
+    What is no transition: a change that takes more than half of the records (a drift), one with fewer than
+    three records on either side (a transient, or not over), a stay at another level for less than a tenth of
+    the records (a spike). Under no effect ``found`` is False, ``censored`` is "right" at the last record
+    (at the first one where the records are too few to tell), and ``p`` is uniform or larger.
+
+    A transition narrower than one record interval is ``censored="interval"``: ``low`` and ``high`` are
+    records, ``step`` their middle and ``width`` at most their distance, unless noise leaves several
+    intervals in question; then the 95% interval is rounded outward to records. ``detect`` never answers
+    "left": before the first record there is nothing to compare with; see ``first_passage``.
+
+    Raises:
+        UserError: for malformed curves or options, in one line.
+
+    Sources: the midpoint is unidentified without an effect, hence a simulated and no tabled law of the
+    likelihood ratio (Davies 1987, Biometrika 74, 33-43); profile interval with a bootstrap critical value
+    (Hall 1987). Calibration: bench/results/calibration-transitions.md.
+    """
+    curve = as_curve(steps, values, kind)
+    smallest = check(trials, min_height, level, curve.kind)
+    last = float(curve.steps[-1])
+    if len(curve) < MIN_RECORDS:
+        why = f"{len(curve)} records are too few to tell a transition from noise ({MIN_RECORDS} are needed)"
+        return no_event(float(curve.steps[0]), math.nan, with_dropped(why, curve))
+    if np.ptp(curve.values) == 0:
+        return no_event(last, 1.0, with_dropped("the curve is exactly constant", curve))
+    values_ = without_spikes(curve.values)
+    short_steps, short = blocks(curve.steps, values_, MOST_SEARCHED)
+    schedule = short_steps.tobytes()
+    floor = (SMALLEST_NOISE * float(np.ptp(curve.values))) ** 2
+    observed = evidence(schedule, short[:, None], floor)
+    generator = np.random.Generator(np.random.PCG64(seed))
+    p = p_value(schedule, short, observed, floor, level, generator)
+    found = grid(schedule)
+    number = int(observed.logistic[0])
+    axis = AXES[found.axis[number]]
+    drift = drifts(schedule)[observed.drift[0]]
+    if p <= level and (stay := short_stay(short, drift, found.bases[number], floor)):
+        first, final = short_steps[list(stay)]
+        why = f"a spike: the curve left its level from step {first:g} to {final:g} only, and returned"
+        return no_event(last, 1.0, with_dropped(why, curve))
+    if p > level:
+        why = f"no change beyond what a drift, an early or late transient or noise would show (p={p:.2g})"
+        return no_event(last, p, with_dropped(why, curve))
+    start = Place(axis=axis, midpoint=float(found.midpoint[number]), width=float(found.width[number]))
+    long_steps, long = around(curve.steps, values_, start)
+    problem = Problem(
+        steps=long_steps,
+        values=long,
+        drift=np.interp(long_steps, short_steps, drift),
+        is_proportion=kind == "accuracy",
+        trials=trials,
+    )
+    fitted = fit_transition(problem, start)
+    if abs(fitted.height) < smallest:
+        why = f"a change of {fitted.height:.3g}, but min_height is {smallest:.3g}"
+        return no_event(last, p, with_dropped(why, curve))
+    if trials is not None and abs(fitted.height) < (shown := least_shown(fitted.mean, trials, level)):
+        why = f"a change of {fitted.height:.3g}, but {trials:g} samples show only {shown:.3g}"
+        return no_event(last, p, with_dropped(why, curve))
+    low, high = midpoint_interval(
+        problem, fitted, confidence=COVERAGE, num_draws=NUM_INTERVAL_DRAWS, generator=generator
+    )
+    return as_event(curve, fitted, low, high, p)
+
+
+def check(trials: float | None, min_height: float | None, level: float, kind: Kind) -> float:
+    if trials is not None and not (math.isfinite(trials) and trials > 0):
+        raise UserError(f"trials={trials} must be the number of samples behind each value, above 0")
+    if trials is not None and kind != "accuracy":
+        raise UserError(f"trials={trials} has a meaning for kind='accuracy' only, not for kind={kind!r}")
+    if min_height is not None and not (math.isfinite(min_height) and min_height >= 0):
+        raise UserError(f"min_height={min_height} must be a height in the unit of the values, at least 0")
+    if not 0 < level < 1:
+        raise UserError(f"level={level} is outside (0, 1): 0.05 allows one false alarm in twenty")
+    return MIN_HEIGHTS[kind] if min_height is None else float(min_height)
+
+
+def blocks(
+    steps: Float[Array, " T"], values: Float[Array, " T"], most: int
+) -> tuple[Float[Array, " t"], Float[Array, " t"]]:
+    """Means over as many neighbouring records as leave at most ``most`` of them."""
+    size = -(-len(steps) // most)
+    if size == 1:
+        return steps, values
+    starts = np.arange(0, len(steps), size)
+    count = np.diff(np.append(starts, len(steps)))
+    return np.add.reduceat(steps, starts) / count, np.add.reduceat(values, starts) / count
+
+
+def around(
+    steps: Float[Array, " T"], values: Float[Array, " T"], place: Place
+) -> tuple[Float[Array, " t"], Float[Array, " t"]]:
+    """At most ``MOST_FITTED`` records: those around a narrow transition, else means over blocks of all."""
+    if len(steps) <= MOST_FITTED:
+        return steps, values
+    x = on_axis(steps, place.axis)
+    onset, middle, end = np.searchsorted(x, place.midpoint + place.width * np.array([-0.5, 0, 0.5]))
+    if end - onset > MOST_FITTED / 10:
+        return blocks(steps, values, MOST_FITTED)
+    first = min(max(int(middle) - MOST_FITTED // 2, 0), len(steps) - MOST_FITTED)
+    near = slice(first, first + MOST_FITTED)
+    return steps[near], values[near]
+
+
+def least_shown(mean: Float[Array, " T"], trials: float, level: float) -> float:
+    """The difference of two proportions, each of ``trials`` samples, that is significant at ``level``."""
+    p = np.clip(mean[[0, -1]], 0, 1)
+    return float(norm.isf(level / 2) * np.sqrt((p * (1 - p)).sum() / trials))
+
+
+def p_value(
+    schedule: bytes,
+    values: Float[Array, " T"],
+    observed: Evidence,
+    floor: float,
+    level: float,
+    generator: np.random.Generator,
+) -> float:
+    """Probability of evidence at least as strong from the fitted drift and its noise."""
+    one = np.ones_like(values)
+    drift = drifts(schedule)[observed.drift[0]]
+    models = noise.candidates([(one, one)])
+    fitted = noise.fit(models, np.column_stack([one, drift]), values, floor)
+    num_replicates = max(MIN_REPLICATES, math.ceil(5 / level) - 1)
+    above = count = 0
+    while count < num_replicates and above < ENOUGH_ABOVE:
+        size = min(BATCH, num_replicates - count)
+        replicates = noise.draw(models, fitted, size, generator)
+        above += int(
+            (evidence(schedule, replicates, floor, single=True).log_ratio >= observed.log_ratio[0]).sum()
+        )
+        count += size
+    return (above + 1) / (count + 1)
+
+
+def as_event(curve: Curve, fitted: Transition, low: float, high: float, p: float) -> Event:
+    """The fitted transition in steps; where it is too narrow for the records, in records."""
+    place = fitted.place
+    step, onset, end = (to_step(place.midpoint + f * place.width, place.axis) for f in (0.0, -0.5, 0.5))
+    low, high = to_step(low, place.axis), to_step(high, place.axis)
+    if fitted.rival is not None:
+        # The records do not tell the axis: the interval reaches from one midpoint's to the other's.
+        shift = to_step(fitted.rival.midpoint, fitted.rival.axis) - step
+        low, high = low + min(shift, 0.0), high + max(shift, 0.0)
+    steps = curve.steps
+    low, high = max(min(low, step), float(steps[0])), min(max(high, step), float(steps[-1]))
+    censored: Censoring = "none"
+    what = "rise" if fitted.height > 0 else "fall"
+    reason = f"a {what} by {abs(fitted.height):.3g} around step {step:.6g}"
+    if place.width < float(spacing(on_axis(steps, place.axis), np.array(place.midpoint))):
+        before = max(int(np.searchsorted(steps, low, side="right")) - 1, 0)
+        after = min(int(np.searchsorted(steps, high, side="left")), len(steps) - 1)
+        low, high = float(steps[before]), float(steps[after])
+        reason = f"a {what} by {abs(fitted.height):.3g} within one record interval, around step {step:.6g}"
+        if after - before <= 1:
+            censored, step, onset, end = "interval", (low + high) / 2, low, high
+            reason = f"a {what} by {abs(fitted.height):.3g} between the records at steps {low:g} and {high:g}"
+    return Event(
+        found=True,
+        step=step,
+        low=low,
+        high=high,
+        width=end - onset,
+        onset=max(onset, 0.0),
+        end=end,
+        height=fitted.height,
+        censored=censored,
+        reason=with_dropped(reason, curve),
+        p=p,
+    )
+
+
+def with_dropped(reason: str, curve: Curve) -> str:
+    if not curve.num_dropped:
+        return reason
+    return f"{reason}; {curve.num_dropped} records without a finite value left out"
+
+
+def no_event(low: float, p: float, reason: str) -> Event:
+    """Right-censored: had it happened by ``low``, it would have been seen."""
+    return Event(
+        found=False,
+        step=math.nan,
+        low=low,
+        high=math.inf,
+        width=math.nan,
+        onset=math.nan,
+        end=math.nan,
+        height=math.nan,
+        censored="right",
+        reason=reason,
+        p=p,
+    )
