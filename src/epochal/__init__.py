@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from epochal.core.values.errors import UserError as UserError
     from epochal.store.run import Run as Run
 
-# Read by OpenMP when torch is first imported. Threads that spin while they wait for each other make a small
-# network's step twenty times slower as soon as another process wants a core; asleep they cost little.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Read by OpenMP when torch is first imported. By default a thread that waits for another spins for about a
+# millisecond; when another process wants a core, a small network's step then takes five times longer.
+# Falling asleep after some 20 microseconds costs a tenth on an idle machine (docs/architecture.md).
+os.environ.setdefault("GOMP_SPINCOUNT", "4000")
 
 __version__ = "0.1.0"
 __all__ = ["Run", "UserError", "load", "load_many", "run"]

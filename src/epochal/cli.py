@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except TyperException as error:
         _end(_usage(error), 2)
     if code == INTERRUPTED:
-        _end("interrupted; the same command goes on from the last stored state", INTERRUPTED)
+        _end("interrupted; to resume from the last stored state, give the same command again", INTERRUPTED)
     sys.exit(code or 0)
 
 

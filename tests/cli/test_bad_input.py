@@ -141,10 +141,10 @@ def test_interrupts_end_cleanly_and_say_how_to_resume(
         patch.setattr("epochal.launch.training.train", Stopping(12, number, times))
         ended = call("run", "algorithmic", *TINY, "seed=0:2")
     assert ended.code == 130 and len(ended.complaint) == 1
-    assert "Traceback" not in ended.err and "same command" in ended.complaint[0]
+    assert "Traceback" not in ended.err and "to resume" in ended.complaint[0]
     (path,) = runs.glob("[!.]*")
     if times == 1:
-        assert "step 12 of 20" in ended.complaint[0]
+        assert "step 12 of 20" in ended.complaint[0] and "epochal run algorithmic" in ended.complaint[0]
         assert "interrupted at step 12" in call("ls").out
     resumed = call("run", "algorithmic", *TINY, "seed=0:2")
     assert resumed.code == 0

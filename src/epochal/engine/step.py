@@ -71,11 +71,13 @@ class Stepper:
 def _freeze(population: Population, losses: Float[Tensor, " M"], delta: Float[Tensor, "M P"]) -> None:
     """Marks members whose loss or update is not finite; their parameters stay as they are from now on.
 
-    Without any branch on values, so that nothing waits for the device.
+    Without any branch on values where that would wait for the device.
     """
     bad_loss = ~losses.isfinite()
-    bad = bad_loss | ~delta.abs().amax(1).isfinite()
+    bad = bad_loss | ~torch.linalg.vector_norm(delta, ord=torch.inf, dim=1).isfinite()
     new = bad & population.is_alive
     population.diverged_at = torch.where(new, population.step, population.diverged_at)
     population.diverged_why = torch.where(new, torch.where(bad_loss, 1, 2), population.diverged_why)
-    delta.masked_fill_(~population.is_alive[:, None], 0.0)
+    alive = population.is_alive
+    if delta.is_cuda or not bool(alive.all()):
+        delta.masked_fill_(~alive[:, None], 0.0)

@@ -116,7 +116,8 @@ class Training:
             pack.wall_seconds = now - started
             if self._requests.is_stop:
                 self._store(pack)
-                raise Interrupted(self._directory.path, moment.step, pack.program.max_steps)
+                path, limit = self._directory.path, pack.program.max_steps
+                raise Interrupted(path, moment.step, limit, self._request.command)
             if now - pack.stored_at > interval:
                 self._store(pack)
         if pack.stored_step < pack.population.step:

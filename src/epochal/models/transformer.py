@@ -75,7 +75,7 @@ class Transformer(nn.Module):
         for place, block in enumerate(self.block):
             is_last = place == len(self.block) - 1
             h = block(h, tap, f"block.{place}", last_only=is_last and self.readout == "last")
-        h = h[:, -1] if self.readout == "last" else h.mean(1)
+        h = h.squeeze(1) if self.readout == "last" else h.mean(1)
         if self.norm is not None:
             h = self.norm(h)
         return dense(self.unembed, tap("readout", h))
@@ -105,8 +105,12 @@ class Block(nn.Module):
     ) -> Float[Tensor, "B Q D"]:
         pre, post = self.layer_norm == "pre", self.layer_norm == "post"
         source = self.norm_attention(h) if pre and self.norm_attention else h
-        kept = slice(-1, None) if last_only else slice(None)
-        h = h[:, kept] + self._attend(source[:, kept], source, tap, f"{site}.attention")
+        if last_only:  # sliced once where both are the same: the backward of a slice fills a whole tensor
+            h = h[:, -1:]
+            queries = source[:, -1:] if pre else h
+        else:
+            queries = source
+        h = h + self._attend(queries, source, tap, f"{site}.attention")
         h = self.norm_attention(h) if post and self.norm_attention else h
         inner = self.norm_mlp(h) if pre and self.norm_mlp else h
         hidden = tap(f"{site}.mlp", self.activation(dense(self.up, inner)))
