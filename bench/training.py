@@ -206,7 +206,8 @@ def recording_share() -> tuple[float, float]:
     experiment = find("algorithmic")
     request = experiment.request({}, preset="demo")
     with tempfile.TemporaryDirectory() as folder:
-        path = execute(experiment, request, Path(folder), Silent())
+        path = Path(folder) / "run"
+        execute(experiment, request, path, Silent())
         whole = float(json.loads((path / "environment.json").read_text())["wall_seconds"])
     program = experiment.build(request.members)
     population, stepper = initial_population(program), Stepper(program)

@@ -1,5 +1,6 @@
 """epochal in Python: what ``epochal run``, ``load`` and ``load_many`` are made of."""
 
+import itertools
 import os
 import sys
 from pathlib import Path
@@ -22,31 +23,44 @@ def run(
     preset: str | None = None,
     runs: Path | str | None = None,
     progress: bool = True,
+    again: bool = False,
     **fields: Any,
 ) -> Run:
     """Trains a population, or returns the finished run if the same request was made before.
 
     Any varying field takes one value, a sequence, or text in the command line's grammar
     (``seed=range(5)``, ``seed="0:5"``). ``runs`` is the folder of runs (default ``$EPOCHAL_RUNS`` or
-    ``./runs``).
+    ``./runs``). ``again`` makes a fresh run where one exists.
 
     Raises:
         UserError: all that is wrong with the fields, or what stopped the run.
         KeyboardInterrupt: after storing the state; the same call resumes.
     """
     found = find(experiment)
-    return execute(found, found.request(fields, preset), runs_folder(runs), _listener(progress))
+    return execute(found, found.request(fields, preset), runs_folder(runs), _listener(progress), again=again)
 
 
-def execute(experiment: Experiment, request: Request, runs: Path, listener: Listener) -> Run:
+def execute(
+    experiment: Experiment, request: Request, runs: Path, listener: Listener, *, again: bool = False
+) -> Run:
     """Trains what is requested, writes its report, and opens the finished run."""
     from epochal.launch.execute import (
         execute as execute_request,
     )  # torch: seconds that `--help` must not wait for
     from epochal.report.page import write_report
 
-    path = execute_request(
-        experiment, request, runs, listener, before_done=lambda path: write_report(load(path))
+    path = runs / request.name
+    repeats = (path.with_name(f"{path.name}.{number}") for number in itertools.count(2))
+    if again and path.exists():
+        path = next(repeat for repeat in repeats if not (repeat / "DONE").exists())
+    command = request.command + (" --again" if path.name != request.name else "")
+    execute_request(
+        experiment,
+        request,
+        path,
+        listener,
+        command=command,
+        before_done=lambda path: write_report(load(path)),
     )
     return load(path)
 

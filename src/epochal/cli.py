@@ -43,11 +43,16 @@ def run(
         list[str] | None,
         typer.Argument(metavar="[FIELD=VALUE]...", help="Any field of the experiment, or preset=NAME."),
     ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what it costs; train nothing.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Make a fresh run even if this one exists.")] = False,
     runs: RunsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a population: seed=0:5 weight_decay=0.1,0.3,1. The same request resumes, or returns its run."""
-    _train(experiment, fields or [], runs, as_json)
+    if plan:
+        _show_plan(experiment, fields or [], as_json)
+    else:
+        _train(experiment, fields or [], runs, as_json, again=again)
 
 
 @app.command()
@@ -125,7 +130,21 @@ def _usage(error: TyperException) -> str:
     return " ".join(error.format_message().split()).rstrip(".") + "; --help shows what there is"
 
 
-def _train(experiment: str, words: Sequence[str], runs: Path | None, as_json: bool) -> None:
+def _show_plan(experiment: str, words: Sequence[str], as_json: bool) -> None:
+    from epochal import listings
+    from epochal.experiments import catalog
+    from epochal.launch.plan import plan
+
+    found = catalog.find(experiment)
+    made = plan(found, found.request(*_settings(words)))
+    _table(listings.packs(made), as_json)
+    if not as_json:
+        typer.echo(listings.plan_summary(made))
+
+
+def _train(
+    experiment: str, words: Sequence[str], runs: Path | None, as_json: bool, *, again: bool = False
+) -> None:
     from rich.console import Console
 
     from epochal import api
@@ -137,7 +156,8 @@ def _train(experiment: str, words: Sequence[str], runs: Path | None, as_json: bo
     settings, preset = _settings(words)
     request = found.request(settings, preset)
     try:
-        finished = api.execute(found, request, api.runs_folder(runs), LiveDisplay(Console(stderr=True)))
+        display = LiveDisplay(Console(stderr=True))
+        finished = api.execute(found, request, api.runs_folder(runs), display, again=again)
     except Interrupted as error:
         _end(str(error), INTERRUPTED)
     _print_run(finished, as_json)

@@ -1,7 +1,7 @@
 """Tables for the command line: experiments, fields, members. Rows are plain, for print and for JSON."""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -12,7 +12,11 @@ from epochal.core.values.nearest import did_you_mean
 from epochal.core.values.spec_errors import allowed_values
 from epochal.experiments import catalog
 from epochal.experiments.catalog import Experiment
+from epochal.store.atomic import readable_bytes
 from epochal.store.run import Run
+
+if TYPE_CHECKING:
+    from epochal.launch.plan import Plan
 
 
 def experiments() -> list[dict[str, Any]]:
@@ -69,6 +73,33 @@ def members(run: Run) -> list[dict[str, Any]]:
             row["delay"] = _delay(events["memorisation"], events["generalisation"])
         rows.append(row | {"outcome": _outcome(member)})
     return rows
+
+
+def packs(plan: "Plan") -> list[dict[str, Any]]:
+    """One row per pack of a plan."""
+    return [
+        {
+            "pack": number,
+            "members": pack.members,
+            "parameters": pack.parameters,
+            "batch_size": pack.batch_size,
+            "steps": pack.steps,
+            "ms_per_step": round(pack.step_seconds * 1e3, 2),
+            "records": pack.num_records,
+            "disk": readable_bytes(pack.disk_bytes),
+            "minutes": round(pack.seconds / 60, 2),
+        }
+        for number, pack in enumerate(plan.packs)
+    ]
+
+
+def plan_summary(plan: "Plan") -> str:
+    members = sum(pack.members for pack in plan.packs)
+    return (
+        f"{members} members in {len(plan.packs)} packs: about {plan.seconds / 60:.1f} minutes, "
+        f"{readable_bytes(plan.disk_bytes)} on disk, {readable_bytes(plan.peak_bytes)} of memory; "
+        "nothing was trained"
+    )
 
 
 def _shown(value: object) -> str:

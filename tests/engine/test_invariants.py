@@ -1,6 +1,5 @@
 """Invariants I1, I3 and I4 of the design: alone or in a pack, watched or not, next to whom."""
 
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -119,6 +118,7 @@ def test_a_restored_population_continues_bit_for_bit(batch_size: object, pause: 
 
 
 def test_no_code_path_touches_the_global_generators() -> None:
-    before = torch.random.get_rng_state(), random.getstate()
+    torch_before, numpy_before = torch.random.get_rng_state(), str(np.random.get_state())  # noqa: NPY002
     trained(program(seed="0:2", batch_size=16))
-    assert torch.equal(before[0], torch.random.get_rng_state()) and before[1] == random.getstate()
+    assert torch.equal(torch_before, torch.random.get_rng_state())
+    assert numpy_before == str(np.random.get_state())  # noqa: NPY002

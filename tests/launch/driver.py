@@ -65,7 +65,7 @@ def main(runs: str, moment: str) -> None:
     execute(
         experiment,
         experiment.request(SETTINGS),
-        Path(runs),
+        Path(runs) / "run",
         DyingListener(int(number) if kind == "step" else -1),
         before_done=(lambda path: die()) if kind == "done" else None,
     )

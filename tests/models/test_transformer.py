@@ -22,7 +22,7 @@ def network(
 ) -> Network:
     return Network(
         lambda: Transformer(
-            vocabulary=7, sequence_length=3, num_classes=6, width=8, depth=depth, heads=2, mlp_ratio=3,
+            vocabulary=7, sequence_length=3, num_classes=6, width=8, depth=depth, heads=2, mlp_ratio=3.0,
             layer_norm=layer_norm, activation="gelu", position=position, readout=readout,  # type: ignore[arg-type]
         ),
         initializer("torch"),
@@ -143,7 +143,7 @@ def test_materialised_modules_are_ordinary_and_compute_the_same() -> None:
 def test_initial_distributions(scheme: str) -> None:
     net = Network(
         lambda: Transformer(
-            vocabulary=300, sequence_length=3, num_classes=300, width=128, depth=1, heads=2, mlp_ratio=4,
+            vocabulary=300, sequence_length=3, num_classes=300, width=128, depth=1, heads=2, mlp_ratio=4.0,
             layer_norm="post", activation="relu", position="learned", readout="last",
         ),
         initializer(scheme),

@@ -30,22 +30,23 @@ SPLITS: tuple[Split, ...] = ("train", "val")
 def execute(
     experiment: Experiment,
     request: Request,
-    runs: Path,
+    path: Path,
     listener: Listener,
     *,
+    command: str = "",
     before_done: Callable[[Path], object] | None = None,
-) -> Path:
-    """The directory of the finished run; one that is finished already is returned as it is.
+) -> None:
+    """Makes the run directory ``path``, or finishes it; one that is finished already is left as it is.
 
+    ``command`` is what a user gives to make or resume the run; by default the request's own.
     ``before_done`` is called with the directory when everything but ``DONE`` is written.
 
     Raises:
         UserError: what the user can mend: a full disk, too little memory, a missing device, a run in use.
         Interrupted: on SIGINT or SIGTERM, after the state was stored.
     """
-    path = runs / request.name
     if (path / "DONE").exists():
-        return path
+        return
     is_new = not path.exists()
     threads_before = torch.get_num_threads()
     torch.set_num_threads(request.spec.threads or threads_before)
@@ -53,15 +54,15 @@ def execute(
         # Built before the directory exists: what cannot be built leaves nothing behind.
         groups = packs_of(request.members)
         programs = [experiment.build(tuple(request.members[number] for number in group)) for group in groups]
-        with _directory(path, request, groups, programs) as directory, stop_requests() as requests:
-            training = Training(directory, request, groups, programs, listener, requests)
+        command = command or request.command
+        with _directory(path, request, command, groups, programs) as directory, stop_requests() as requests:
+            training = Training(directory, request, command, groups, programs, listener, requests)
             outcomes = training.run()
             _close(directory, request, groups, programs, outcomes, training.wall_seconds, listener)
             if before_done:
                 listener.phase("writing the report", 0, 1)
                 before_done(path)
             directory.finish()
-        return path
     except BaseException as error:
         if is_new:
             remove_if_empty(path)
@@ -76,7 +77,11 @@ def execute(
 
 
 def _directory(
-    path: Path, request: Request, groups: Sequence[Sequence[int]], programs: Sequence[Program]
+    path: Path,
+    request: Request,
+    command: str,
+    groups: Sequence[Sequence[int]],
+    programs: Sequence[Program],
 ) -> RunDirectory:
     if path.exists():
         return RunDirectory.open(path)
@@ -90,7 +95,7 @@ def _directory(
         "experiment": request.experiment,
         "preset": request.preset,
         "run_id": request.run_id,
-        "command": request.command,
+        "command": command,
         "fields": request.fields(),
         "defaults": type(request.spec)().model_dump(mode="json"),
         "varied": list(request.varied),

@@ -43,6 +43,7 @@ class Training:
         self,
         directory: RunDirectory,
         request: Request,
+        command: str,
         groups: Sequence[Sequence[int]],
         programs: Sequence[Program],
         listener: Listener,
@@ -50,6 +51,7 @@ class Training:
     ) -> None:
         self._directory = directory
         self._request = request
+        self._command = command
         self._groups = groups
         self._programs = programs
         self._listener = listener
@@ -117,7 +119,7 @@ class Training:
             if self._requests.is_stop:
                 self._store(pack)
                 path, limit = self._directory.path, pack.program.max_steps
-                raise Interrupted(path, moment.step, limit, self._request.command)
+                raise Interrupted(path, moment.step, limit, self._command)
             if now - pack.stored_at > interval:
                 self._store(pack)
         if pack.stored_step < pack.population.step:
