@@ -1,4 +1,4 @@
-"""Cross-entropy: mean negative log-likelihood, in nats."""
+"""Cross-entropy: mean negative log-likelihood, in nats, with or without label smoothing."""
 
 import torch
 from jaxtyping import Float, Int64
@@ -13,8 +13,18 @@ from epochal.core.tensors.task import Fields
 def cross_entropy(
     logits_fn: LogitsFn, batch: Batch, fields: Fields, state: State, key: Key
 ) -> tuple[Float[Tensor, ""], State]:
-    """Weighted mean over the batch; ``log C`` for uniform predictions, 0 for certain and correct ones."""
-    losses = negative_log_likelihood(logits_fn(batch.inputs), batch.targets)
+    """Weighted mean over the batch; ``log C`` for uniform predictions, 0 for certain and correct ones.
+
+    Reads ``label_smoothing`` in [0, 1], if there is such a field: the share of every target that is spread
+    evenly over all C classes. 0 is none. As in ``torch.nn.functional.cross_entropy``.
+
+    Source: Szegedy et al. 2016, section 7.
+    """
+    logits = logits_fn(batch.inputs)
+    right = logits.gather(-1, batch.targets[..., None])[..., 0]
+    if "label_smoothing" in fields:
+        right = torch.lerp(right, logits.mean(-1), fields["label_smoothing"].to(logits.dtype))
+    losses = torch.logsumexp(logits, -1) - right
     return (losses * batch.weight).sum() / batch.weight.sum(), state
 
 

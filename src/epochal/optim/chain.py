@@ -10,6 +10,8 @@ from epochal.core.tensors.transform import Context, State, Transform
 
 @dataclass(frozen=True)
 class Chain:
+    """Each link gets what the one before returns. State of link k: its own names after ``k.``."""
+
     links: tuple[Transform, ...]
 
     def init(self, flat: Float[Tensor, "M P"]) -> State:
@@ -24,15 +26,21 @@ class Chain:
     ) -> tuple[Float[Tensor, "M P"], State]:
         after: State = {}
         for place, link in enumerate(self.links):
-            prefix = f"{place}."
-            own = {
-                name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
-            }
-            delta, own = link.update(delta, own, context)
-            after |= {prefix + name: value for name, value in own.items()}
+            delta, own = link.update(delta, part_of(state, place), context)
+            after |= {f"{place}.{name}": value for name, value in own.items()}
         return delta, after
 
 
 def chain(*links: Transform) -> Chain:
-    """``chain(clip(), adamw())``: first the gradient is clipped, then AdamW turns it into an update."""
-    return Chain(links)
+    """``chain(Clip(), adamw())``: first the gradient is clipped, then AdamW turns it into an update.
+
+    A chain in a chain becomes its links.
+    """
+    flat = [inner for link in links for inner in (link.links if isinstance(link, Chain) else (link,))]
+    return Chain(tuple(flat))
+
+
+def part_of(state: State, place: int) -> State:
+    """What link number ``place`` called by its own names."""
+    prefix = f"{place}."
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

@@ -1,16 +1,69 @@
-"""The learning rate as a function of the step."""
+"""The learning rate as a function of the step: a product of factors, each per member.
 
-from collections.abc import Mapping
+``step`` counts completed updates, so the first update has step 0. ``schedule(warm_up, cosine)`` is
+``learning_rate`` times both. A factor whose number of steps is 0 is 1.
+"""
 
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+Columns = Mapping[str, Float[Tensor, "M 1"]]
+Factor = Callable[[Columns, int], Float[Tensor, "M 1"]]
 
-def warmed_up(fields: Mapping[str, Float[Tensor, "M 1"]], step: int) -> Float[Tensor, "M 1"]:
-    """``learning_rate * min(1, (step + 1) / warmup_steps)``; ``step`` counts completed updates.
+
+def schedule(*factors: Factor) -> Factor:
+    """``learning_rate`` times these factors, in float64."""
+    return partial(_product, factors)
+
+
+def warmed_up(fields: Columns, step: int) -> Float[Tensor, "M 1"]:
+    """``learning_rate`` after warm-up, constant from then on."""
+    return fields["learning_rate"] * warm_up(fields, step)
+
+
+def warm_up(fields: Columns, step: int) -> Float[Tensor, "M 1"]:
+    """``min(1, (step + 1) / warmup_steps)``. Reads ``warmup_steps``.
 
     The first update already moves. Power et al. 2022 and what follows them use ``step / warmup_steps``,
     whose first update has rate zero: that only delays every step number by one.
     """
     ramp = (step + 1) / fields["warmup_steps"].clamp(min=1)
-    return fields["learning_rate"] * ramp.clamp(max=1.0)
+    return ramp.clamp(max=1.0)
+
+
+def cosine(fields: Columns, step: int) -> Float[Tensor, "M 1"]:
+    """``f + (1 - f) (1 + cos(pi t)) / 2``.
+
+    Reads ``anneal_steps``, ``anneal_final_fraction``, ``warmup_steps``. f is ``anneal_final_fraction`` in
+    [0, 1]; t runs from 0 at the first update with the full rate to 1 after ``anneal_steps`` further
+    ones, and stays there. ``anneal_steps`` = 0: no annealing.
+
+    Source: Loshchilov & Hutter 2017, equation 5, without restarts; without warm-up it is
+    ``torch.optim.lr_scheduler.CosineAnnealingLR``, with it openai/grok's (f = 0.1), one step earlier.
+    """
+    steps, final = fields["anneal_steps"], fields["anneal_final_fraction"]
+    since = step + 1 - fields["warmup_steps"].clamp(min=1)
+    t = (since / steps.clamp(min=1)).clamp(0.0, 1.0)
+    return torch.where(steps > 0, final + (1 - final) * (1 + torch.cos(math.pi * t)) / 2, 1.0)
+
+
+def step_decay(fields: Columns, step: int) -> Float[Tensor, "M 1"]:
+    """``factor^floor(step / steps)``. Reads ``rate_decay_steps``, ``rate_decay_factor``.
+
+    ``rate_decay_steps`` = 0 or a factor of 1: no decay. Source: ``torch.optim.lr_scheduler.StepLR``.
+    """
+    steps = fields["rate_decay_steps"]
+    times = torch.where(steps > 0, torch.floor(step / steps.clamp(min=1)), 0.0)
+    return fields["rate_decay_factor"] ** times
+
+
+def _product(factors: tuple[Factor, ...], fields: Columns, step: int) -> Float[Tensor, "M 1"]:
+    rate = fields["learning_rate"]
+    for factor in factors:
+        rate = rate * factor(fields, step)
+    return rate

@@ -29,7 +29,7 @@ class Backprop:
         state: State,
         key: Key,
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], State]:
-        tap = Tap(training=True)
+        tap = Tap(training=True, key=key)
         loss, state = objective(
             lambda inputs: network(params, buffers, inputs, tap), batch, fields, state, key
         )

@@ -1,8 +1,9 @@
 """The contract of a rule: a scalar of one member whose gradient is the direction to descend."""
 
-from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -11,6 +12,22 @@ from epochal.core.tensors.network import Network
 from epochal.core.tensors.objective import Objective, State
 from epochal.core.tensors.random import Key
 from epochal.core.tensors.task import Fields
+
+Columns = Mapping[str, Float[Tensor, "M 1"]]
+
+Surrogates = Callable[[Float[Tensor, "M P"]], tuple[Float[Tensor, " M"], Float[Tensor, " M"], State]]
+"""All members' surrogates, losses and next states of the objective at given parameters, on this step's batch.
+
+Pure, so it may be called at several points; differentiable in the parameters; members do not mix.
+"""
+
+
+class Pass(NamedTuple):
+    """What one backward gave: the direction to descend, the losses where it was taken, the next state."""
+
+    gradient: Float[Tensor, "M P"]
+    losses: Float[Tensor, " M"]
+    state: State
 
 
 @runtime_checkable
@@ -30,3 +47,34 @@ class Rule(Protocol):
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], State]:
         """The surrogate, the loss on the batch, and the next state of the objective."""
         ...
+
+
+@runtime_checkable
+class RuleOfSeveralPasses(Rule, Protocol):
+    """A rule that says itself where surrogates are differentiated, for all members at once."""
+
+    def gradient(self, surrogates: Surrogates, flat: Float[Tensor, "M P"], fields: Columns, key: Key) -> Pass:
+        """The direction to descend from ``flat``, with the losses and the state to report and to keep.
+
+        ``fields`` are float64 ``[M, 1]``, ``key`` is the step's, ``[M]``. Neither ``flat`` nor what it shares
+        memory with may be written to.
+        """
+        ...
+
+
+def gradient_of(
+    rule: Rule, surrogates: Surrogates, flat: Float[Tensor, "M P"], fields: Columns, key: Key
+) -> Pass:
+    """A rule's own ``gradient`` if it has one, else a single backward at ``flat``."""
+    if isinstance(rule, RuleOfSeveralPasses):
+        return rule.gradient(surrogates, flat, fields, key)
+    return one_backward(surrogates, flat)
+
+
+def one_backward(surrogates: Surrogates, flat: Float[Tensor, "M P"]) -> Pass:
+    """One forward and one backward for the whole population: the sum's gradient, since members do not mix."""
+    flat = flat.detach().requires_grad_()
+    with torch.enable_grad():
+        scalars, losses, state = surrogates(flat)
+        (gradient,) = torch.autograd.grad(scalars.sum(), flat)
+    return Pass(gradient, losses, state)
