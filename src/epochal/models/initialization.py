@@ -9,37 +9,56 @@ from torch import Tensor, nn
 from epochal.core.tensors import random
 from epochal.core.tensors.network import Initialise
 from epochal.core.tensors.random import Key
+from epochal.models.norms import BatchNorm, GroupNorm
 
 Draw = Callable[[nn.Module, str, tuple[int, ...], Key, torch.dtype], Tensor]
 
 
-def initializer(name: str) -> Initialise:
+def initializer(name: str, *, zero_readout: bool = False, init_scale: float = 1.0) -> Initialise:
     """Adding a tensor to a network changes the values of no other.
 
-    ``torch``: the distributions of torch's own ``reset_parameters``: linear weights and biases uniform
-    within ``1 / sqrt(fan_in)``, embeddings standard normal. ``lecun``: weights normal with variance
-    ``1 / fan_in`` (LeCun et al. 1998, section 4.6), embeddings with variance ``1 / width``, biases zero;
-    with it the residual stream starts small, as in Nanda et al. 2023. Layer norms are ones and zeros.
+    ``torch``: the distributions of torch's own ``reset_parameters``: weights and biases of linear layers and
+    convolutions uniform within ``1 / sqrt(fan_in)`` (He's uniform with a = sqrt(5)), embeddings standard
+    normal. ``lecun``: weights normal with variance ``1 / fan_in`` (LeCun et al. 1998, section 4.6),
+    embeddings with variance ``1 / width``, biases zero; with it the residual stream starts small, as in Nanda
+    et al. 2023. ``orthogonal``: weights as matrices ``[outputs, fan_in]`` with orthonormal rows or columns,
+    whichever are fewer (Saxe et al. 2014, section 3), embeddings and biases as in ``lecun``. Norms are ones
+    and zeros.
+
+    ``zero_readout`` sets the last linear layer to zero: logits start equal. ``init_scale`` multiplies every
+    parameter with more than one dimension; 1 leaves the scheme as it is.
     """
-    draw: Draw = {"torch": _draw_torch, "lecun": _draw_lecun}[name]
+    draw: Draw = {"torch": _draw_torch, "lecun": _draw_lecun, "orthogonal": _draw_orthogonal}[name]
 
     def initialise(module: nn.Module, key: Key, dtype: torch.dtype) -> dict[str, Tensor]:
         values: dict[str, Tensor] = {}
+        readout = _readout(module) if zero_readout else None
         for path, layer in module.named_modules():
             for own, parameter in layer.named_parameters(recurse=False):
                 full_name = f"{path}.{own}" if path else own
-                values[full_name] = draw(
-                    layer, own, tuple(parameter.shape), random.fold(key, full_name), dtype
-                )
+                shape = tuple(parameter.shape)
+                value = draw(layer, own, shape, random.fold(key, full_name), dtype)
+                if len(shape) > 1 and init_scale != 1.0:
+                    value = value * init_scale
+                values[full_name] = torch.zeros_like(value) if layer is readout else value
+            for own, buffer in layer.named_buffers(recurse=False):
+                full_name = f"{path}.{own}" if path else own
+                start = 1.0 if own == "running_var" else 0.0
+                values[full_name] = torch.full(buffer.shape, start, dtype=dtype, device=key.device)
         return values
 
     return initialise
 
 
+def _readout(module: nn.Module) -> nn.Linear:
+    """The linear layer that was registered last."""
+    return [layer for layer in module.modules() if isinstance(layer, nn.Linear)][-1]
+
+
 def _draw_torch(layer: nn.Module, name: str, shape: tuple[int, ...], key: Key, dtype: torch.dtype) -> Tensor:
     match layer:
-        case nn.Linear():
-            return (2 * random.uniform(key, shape, dtype) - 1) / math.sqrt(layer.in_features)
+        case nn.Linear() | nn.Conv2d():
+            return (2 * random.uniform(key, shape, dtype) - 1) / math.sqrt(_fan_in(layer))
         case nn.Embedding():
             return random.normal(key, shape, dtype)
         case _:
@@ -48,9 +67,9 @@ def _draw_torch(layer: nn.Module, name: str, shape: tuple[int, ...], key: Key, d
 
 def _draw_lecun(layer: nn.Module, name: str, shape: tuple[int, ...], key: Key, dtype: torch.dtype) -> Tensor:
     match layer:
-        case nn.Linear() if name == "weight":
-            return random.normal(key, shape, dtype) / math.sqrt(layer.in_features)
-        case nn.Linear():
+        case nn.Linear() | nn.Conv2d() if name == "weight":
+            return random.normal(key, shape, dtype) / math.sqrt(_fan_in(layer))
+        case nn.Linear() | nn.Conv2d():
             return torch.zeros(shape, dtype=dtype, device=key.device)
         case nn.Embedding():
             return random.normal(key, shape, dtype) / math.sqrt(layer.embedding_dim)
@@ -58,6 +77,26 @@ def _draw_lecun(layer: nn.Module, name: str, shape: tuple[int, ...], key: Key, d
             return _draw_norm(layer, name, shape, key, dtype)
 
 
+def _draw_orthogonal(
+    layer: nn.Module, name: str, shape: tuple[int, ...], key: Key, dtype: torch.dtype
+) -> Tensor:
+    if not (isinstance(layer, nn.Linear | nn.Conv2d) and name == "weight"):
+        return _draw_lecun(layer, name, shape, key, dtype)
+    matrix = random.normal(key, shape, torch.float64).flatten(1)
+    tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
+    q, r = torch.linalg.qr(tall)
+    q = q * r.diagonal().sign()  # without it the distribution depends on the QR algorithm (Mezzadri 2007)
+    drawn: Tensor = q if tall is matrix else q.T
+    return drawn.reshape(shape).to(dtype)
+
+
+def _fan_in(layer: nn.Linear | nn.Conv2d) -> int:
+    """Inputs of one output; biases have their layer's."""
+    return math.prod(layer.weight.shape[1:])
+
+
 def _draw_norm(layer: nn.Module, name: str, shape: tuple[int, ...], key: Key, dtype: torch.dtype) -> Tensor:
-    assert isinstance(layer, nn.LayerNorm), f"no initial distribution for {type(layer).__name__}.{name}"
+    assert isinstance(layer, nn.LayerNorm | BatchNorm | GroupNorm), (
+        f"no initial distribution for {type(layer).__name__}.{name}"
+    )
     return torch.full(shape, 1.0 if name == "weight" else 0.0, dtype=dtype, device=key.device)

@@ -46,7 +46,7 @@ class Arithmetic:
         order = random.permutation(random.key(fields["split_seed"], "split"), self.table_size)
         return order[: self.train_size] if split == "train" else order[self.train_size :]
 
-    def batch(self, index: Int64[Tensor, " B"], fields: Fields, key: Key) -> Batch:
+    def batch(self, index: Int64[Tensor, " B"], fields: Fields, key: Key, *, training: bool = False) -> Batch:
         columns = self.table_size // self.modulus
         a, b = index // columns, index % columns + (self.modulus - columns)
         answer = self._answers.to(index.device)[index]

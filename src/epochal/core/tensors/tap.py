@@ -8,26 +8,54 @@ with respect to a site by adding zeros).
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
+from jaxtyping import Float
 from torch import Tensor
+
+from epochal.core.tensors import random
+from epochal.core.tensors.random import Key
 
 Edit = Callable[[str, Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tap:
-    """What a forward pass is told about its surroundings: whether it trains, and who listens."""
+    """What a forward pass is told about its surroundings: whether it trains, who listens, what noise to draw.
+
+    ``key`` is the member's at this step; only dropout needs it.
+    """
 
     training: bool = False
     edit: Edit | None = None
+    key: Key | None = None
 
     def __call__(self, site: str, activation: Tensor) -> Tensor:
         return activation if self.edit is None else self.edit(site, activation)
+
+    def dropout(
+        self, site: str, activation: Float[Tensor, "*shape"], rate: float | Float[Tensor, ""]
+    ) -> Float[Tensor, "*shape"]:
+        """Zeros each number with probability ``rate`` and divides the others by ``1 - rate``, in training.
+
+        Unchanged outside training or for ``rate=0``. The mask is a function of key, site name and place:
+        independent between sites, steps and members, and the same however often it is asked for. A
+        tensor of rates varies among members; ``rate=1`` leaves zeros. Source: Srivastava et al. 2014,
+        section 10 (scaled at training time, not at test time).
+        """
+        if not self.training or (not isinstance(rate, Tensor) and rate == 0):
+            return activation
+        assert self.key is not None, f"dropout at {site} needs Tap(key=...)"
+        keep = 1.0 - torch.as_tensor(rate, dtype=torch.float64, device=activation.device)
+        is_kept = random.bernoulli(random.fold(self.key, site), tuple(activation.shape), keep)
+        # The mask, not the activation, is divided: infinities at rate 1 would make the gradient NaN.
+        mask = torch.where(is_kept, 1.0 / keep, 0.0).to(activation.dtype)
+        return activation * mask
 
 
 SILENT = Tap()
 
 
-def recording(*, training: bool = False) -> tuple[Tap, dict[str, Tensor]]:
+def recording(*, training: bool = False, key: Key | None = None) -> tuple[Tap, dict[str, Tensor]]:
     """A tap and the dictionary that it fills with the activation of every site, in the order of visits."""
     seen: dict[str, Tensor] = {}
 
@@ -35,4 +63,4 @@ def recording(*, training: bool = False) -> tuple[Tap, dict[str, Tensor]]:
         seen[site] = activation
         return activation
 
-    return Tap(training=training, edit=keep), seen
+    return Tap(training=training, edit=keep, key=key), seen

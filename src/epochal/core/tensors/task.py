@@ -29,6 +29,6 @@ class Task(Protocol):
         """The examples of a split, as numbers that :meth:`batch` understands, in a fixed order."""
         ...
 
-    def batch(self, index: Int64[Tensor, " B"], fields: Fields, key: Key) -> Batch:
-        """Inputs, targets, weights and factors of these examples."""
+    def batch(self, index: Int64[Tensor, " B"], fields: Fields, key: Key, *, training: bool = False) -> Batch:
+        """Inputs, targets, weights and factors of these examples; augmented only for ``training``."""
         ...

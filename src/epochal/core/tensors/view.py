@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from epochal.core.tensors.batch import Batch
@@ -37,9 +37,15 @@ class View(Protocol):
     @property
     def params(self) -> Mapping[str, Tensor]: ...
 
-    def data(self, split: Split) -> Batch: ...
+    def data(self, split: Split) -> Batch:
+        """All examples of a split at once: for sets that fit in memory once per member."""
+        ...
 
     def logits(self, split: Split) -> Float[Tensor, "N C"]: ...
+
+    def targets(self, split: Split) -> Int64[Tensor, " N"]:
+        """In the order of :meth:`logits`."""
+        ...
 
     def loss_gradient(self, split: Split) -> Float[Tensor, " P"]: ...
 
@@ -82,6 +88,9 @@ class GivenView:
 
     def logits(self, split: Split) -> Float[Tensor, "N C"]:
         return torch.as_tensor(self.given_logits[split])
+
+    def targets(self, split: Split) -> Int64[Tensor, " N"]:
+        return torch.as_tensor(self.given_targets[split])
 
     def loss_gradient(self, split: Split) -> Float[Tensor, " P"]:
         return torch.as_tensor(self.given_gradients[split])
