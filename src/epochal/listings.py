@@ -1,6 +1,8 @@
 """Tables for the command line: experiments, fields, members. Rows are plain, for print and for JSON."""
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -14,6 +16,7 @@ from epochal.experiments import catalog
 from epochal.experiments.catalog import Experiment
 from epochal.store.atomic import readable_bytes
 from epochal.store.run import Run
+from epochal.tasks.datasets import catalog as datasets
 
 if TYPE_CHECKING:
     from epochal.launch.plan import Plan
@@ -73,6 +76,41 @@ def members(run: Run) -> list[dict[str, Any]]:
             row["delay"] = _delay(events["memorisation"], events["generalisation"])
         rows.append(row | {"outcome": _outcome(member)})
     return rows
+
+
+def data_sets(root: Path | None) -> list[dict[str, Any]]:
+    """One row per known image set."""
+    rows = []
+    for known in datasets.listing():
+        size = known.num_bytes
+        rows.append(
+            {
+                "name": known.name,
+                "there": "built in"
+                if not known.files
+                else "yes"
+                if datasets.is_there(known.name, root)
+                else "no",
+                "size": "" if not size else readable_bytes(size),
+                "licence": known.licence,
+                "what": known.description,
+                "source": known.source,
+            }
+        )
+    return rows
+
+
+def data_files(states: Sequence[datasets.FileState]) -> list[dict[str, Any]]:
+    """One row per official file of a set."""
+    return [
+        {
+            "file": state.file.name,
+            "state": state.state,
+            "path": str(state.path),
+            "official": state.file.address,
+        }
+        for state in states
+    ]
 
 
 def packs(plan: "Plan") -> list[dict[str, Any]]:

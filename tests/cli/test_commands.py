@@ -91,7 +91,7 @@ def test_listings_are_tables_and_json(call: Call, runs: Path) -> None:
     assert row["name"] in call("ls").out
     assert json.loads(call("show", row["name"][-8:], "--json").out)[0]["member"] == 0
     experiments = json.loads(call("show", "--json").out)
-    assert {"algorithmic"} == {row["experiment"] for row in experiments}
+    assert {"algorithmic", "images"} == {row["experiment"] for row in experiments}
     fields = {row["field"]: row for row in json.loads(call("show", "algorithmic", "--json").out)}
     required = (
         "modulus operation model width depth heads train_fraction batch_size optimizer learning_rate "

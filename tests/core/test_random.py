@@ -59,6 +59,12 @@ def test_normal_is_normal(dtype: torch.dtype) -> None:
     assert abs(scipy.stats.kurtosis(z)) < 4.5 * np.sqrt(24 / N)
 
 
+def test_uniform_is_open_and_symmetric() -> None:
+    """Odd multiples of 2^-24: neither 0 nor 1 can come, and 1 - u is as likely as u."""
+    u = random.uniform(random.key(1, "noise"), (N,)).double()
+    assert (u * 2**24 % 2 == 1).all()
+
+
 def test_numbers_do_not_depend_on_the_dtype_beyond_rounding() -> None:
     key = random.key(5, "init")
     for draw in (random.uniform, random.normal):

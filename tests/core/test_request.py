@@ -103,7 +103,10 @@ def test_mapping_fields_take_one_entry_at_a_time() -> None:
         ({"learning_rate": "fast"}, "learning_rate=fast is not allowed: learning_rate is a number > 0"),
         ({"learning_rate": "nan"}, "learning_rate=nan is not allowed"),
         ({"beta2": "98"}, "beta2=98 is not allowed: beta2 is a number >= 0 and < 1: did you mean 0.98?"),
-        ({"optimizer": "adamv"}, "optimizer=adamv is not allowed: optimizer is adamw: did you mean 'adamw'?"),
+        (
+            {"optimizer": "rmspop"},
+            "optimizer is adamw or adam or sgd or rmsprop or muon: did you mean 'rmsprop'?",
+        ),
         ({"batch_size": "0"}, "batch_size=0 is not allowed: batch_size is a whole number >= 1 or full"),
         ({"record_every": "often"}, "record_every=often must be a whole number of steps"),
         ({"max_steps": "1,2"}, "max_steps takes one value for the whole run"),

@@ -18,9 +18,19 @@ SMALL: dict[str, Any] = {
 
 
 def program(**settings: Any) -> Program:
-    """All members in one pack."""
-    experiment = find("algorithmic")
-    made: Program = experiment.build(experiment.request(SMALL | settings).members)
+    """A population of ``algorithmic``, all members in one pack."""
+    return built("algorithmic", SMALL | settings)
+
+
+def images(**settings: Any) -> Program:
+    """A population of ``images`` on 100 of the digits, all members in one pack."""
+    small = {"n_train": 100, "width": 8, "batch_size": 20, "max_steps": 12, "record_every": 4, "threads": 1}
+    return built("images", small | settings)
+
+
+def built(name: str, settings: dict[str, Any]) -> Program:
+    experiment = find(name)
+    made: Program = experiment.build(experiment.request(settings).members)
     return made
 
 

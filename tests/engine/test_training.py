@@ -102,7 +102,8 @@ def test_large_splits_are_evaluated_in_pieces_with_the_same_result(monkeypatch: 
     population = initial_population(made)
     probes = [find_probe("loss")]
     whole = measure(made, population, probes)
-    monkeypatch.setattr("epochal.engine.view.EVALUATION_ROWS", 7)
+    monkeypatch.setattr("epochal.engine.view.EVALUATION_ROWS", 14)
+    monkeypatch.setattr("epochal.engine.view.SMALLEST_PIECE", 1)
     pieces = measure(made, population, probes)
     np.testing.assert_allclose(pieces["val_loss"], whole["val_loss"], rtol=1e-13)
 

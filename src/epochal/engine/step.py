@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epochal.core.tensors import random
+from epochal.core.tensors.rule import gradient_of
 from epochal.core.tensors.transform import Context
 from epochal.engine.members import for_members
 from epochal.engine.order import BatchOrder
@@ -27,16 +28,21 @@ class Stepper:
         """From ``population.step`` to the next step."""
         program, step = self._program, population.step
         key = random.key(program.fields["seed"], "step", step)
-        flat = population.flat.detach().requires_grad_()
-        scalars, losses, population.objective = self._surrogates(
-            program.network.layout.unflatten(flat),
-            program.network.buffer_layout.unflatten(population.buffers),
-            self._order.indices(step),
-            dict(program.fields),
-            population.objective,
-            key,
-        )
-        (gradient,) = torch.autograd.grad(scalars.sum(), flat)
+        indices = self._order.indices(step)
+        buffers_before = population.buffers.clone()  # a training pass updates them in place
+
+        def surrogates(flat: Float[Tensor, "M P"]) -> Any:
+            return self._surrogates(
+                program.network.layout.unflatten(flat),
+                program.network.buffer_layout.unflatten(population.buffers),
+                indices,
+                dict(program.fields),
+                population.objective,
+                key,
+            )
+
+        found = gradient_of(program.rule, surrogates, population.flat, self._columns, key)
+        population.objective = found.state
         with torch.no_grad():
             context = Context(
                 flat=population.flat,
@@ -47,8 +53,10 @@ class Stepper:
                 key=key,
                 step=step,
             )
-            delta, population.optimizer = program.transform.update(gradient, population.optimizer, context)
-            _freeze(population, losses, delta)
+            delta, population.optimizer = program.transform.update(
+                found.gradient, population.optimizer, context
+            )
+            _freeze(population, found.losses, delta, buffers_before)
             population.flat.add_(delta)
         population.step += 1
 
@@ -62,14 +70,19 @@ class Stepper:
         key: Tensor,
     ) -> Any:
         program = self._program
-        batch = program.task.batch(index, fields, random.fold(key, "task"))
+        batch = program.task.batch(index, fields, random.fold(key, "task"), training=True)
         return program.rule.surrogate(
             program.objective, program.network, params, buffers, batch, fields, state, key
         )
 
 
-def _freeze(population: Population, losses: Float[Tensor, " M"], delta: Float[Tensor, "M P"]) -> None:
-    """Marks members whose loss or update is not finite; their parameters stay as they are from now on.
+def _freeze(
+    population: Population,
+    losses: Float[Tensor, " M"],
+    delta: Float[Tensor, "M P"],
+    buffers_before: Float[Tensor, "M Q"],
+) -> None:
+    """Marks members whose loss or update is not finite; their parameters and buffers stay as they are.
 
     Without any branch on values where that would wait for the device.
     """
@@ -81,3 +94,4 @@ def _freeze(population: Population, losses: Float[Tensor, " M"], delta: Float[Te
     alive = population.is_alive
     if delta.is_cuda or not bool(alive.all()):
         delta.masked_fill_(~alive[:, None], 0.0)
+        population.buffers = torch.where(alive[:, None], population.buffers, buffers_before)

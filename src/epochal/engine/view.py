@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from epochal.core.tensors import random
@@ -13,8 +13,10 @@ from epochal.core.tensors.tap import SILENT
 from epochal.core.tensors.task import Fields, Split
 from epochal.engine.program import Program
 
-EVALUATION_ROWS = 4096
-"""Examples per forward pass of an evaluation: bounds the memory of activations."""
+EVALUATION_ROWS = 8192
+"""Examples per forward pass of an evaluation, all members together: bounds the memory of activations."""
+
+SMALLEST_PIECE = 64
 
 
 class LiveView:
@@ -37,7 +39,7 @@ class LiveView:
         self._program = program
         self._buffers = program.network.buffer_layout.unflatten(buffers)
         self._data: dict[Split, Batch] = {}
-        self._logits: dict[Split, Tensor] = {}
+        self._seen: dict[Split, tuple[Tensor, Tensor]] = {}
 
     @property
     def layout(self) -> Layout:
@@ -49,19 +51,31 @@ class LiveView:
 
     def data(self, split: Split) -> Batch:
         if split not in self._data:
-            task = self._program.task
-            key = random.key(self.fields["seed"], "probe", self.step)
-            self._data[split] = task.batch(task.index(split, self.fields), self.fields, key)
+            self._data[split] = self._batch(self._program.task.index(split, self.fields))
         return self._data[split]
 
     def logits(self, split: Split) -> Float[Tensor, "N C"]:
-        if split not in self._logits:
-            params, inputs = self.params, self.data(split).inputs
-            chunks = [
-                self._program.network(params, self._buffers, part) for part in inputs.split(EVALUATION_ROWS)
-            ]
-            self._logits[split] = torch.cat(chunks)
-        return self._logits[split]
+        return self._evaluated(split)[0]
+
+    def targets(self, split: Split) -> Int64[Tensor, " N"]:
+        return self._evaluated(split)[1]
+
+    def _evaluated(self, split: Split) -> tuple[Float[Tensor, "N C"], Int64[Tensor, " N"]]:
+        if split not in self._seen:
+            params, pieces = self.params, []
+            rows = max(SMALLEST_PIECE, EVALUATION_ROWS // self._program.num_members)
+            for index in self._program.task.index(split, self.fields).split(rows):
+                batch = self._batch(index)
+                pieces.append((self._program.network(params, self._buffers, batch.inputs), batch.targets))
+            self._seen[split] = (
+                torch.cat([seen for seen, _ in pieces]),
+                torch.cat([true for _, true in pieces]),
+            )
+        return self._seen[split]
+
+    def _batch(self, index: Int64[Tensor, " B"]) -> Batch:
+        key = random.key(self.fields["seed"], "probe", self.step)
+        return self._program.task.batch(index, self.fields, key)
 
     def loss_gradient(self, split: Split) -> Float[Tensor, " P"]:
         """Gradient of the objective on the whole split, in evaluation mode."""

@@ -1,7 +1,7 @@
 """Experiments, found in this folder by name. Torch is imported only when one is built."""
 
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -10,7 +10,8 @@ import epochal.experiments
 from epochal.core.values.errors import UserError
 from epochal.core.values.nearest import did_you_mean
 from epochal.core.values.preset import Preset
-from epochal.core.values.request import Request, resolve
+from epochal.core.values.request import Request, inherited, resolve
+from epochal.core.values.settings import undotted
 from epochal.core.values.spec import Spec
 
 
@@ -22,6 +23,8 @@ class Experiment:
     summary: str
     spec_class: type[Spec]
     presets: Mapping[str, Preset]
+    prepare: Callable[[Mapping[str, object]], dict[str, object]] | None
+    """Further settings that only the data know, from those that are given; None where there are none."""
 
     def request(self, settings: Mapping[str, object], preset: str | None = None) -> Request:
         """The population that the settings stand for.
@@ -29,8 +32,13 @@ class Experiment:
         Raises:
             UserError: all that is wrong with them.
         """
-        values = {name: dict(value.settings) for name, value in self.presets.items()}
-        return resolve(self.name, self.spec_class, settings, preset=preset, presets=values)
+        settings = undotted(self.spec_class, settings)
+        presets = {name: value.settings for name, value in self.presets.items()}
+        derived: Mapping[str, object] = {}
+        if self.prepare is not None:
+            from_preset = inherited(presets[preset], list(settings)) if preset in presets else {}
+            derived = self.prepare({**from_preset, **settings})
+        return resolve(self.name, self.spec_class, settings, preset=preset, presets=presets, derived=derived)
 
     def build(self, members: tuple[Any, ...]) -> Any:
         """The :class:`epochal.engine.program.Program` of one pack (this imports torch)."""
@@ -56,4 +64,8 @@ def find(name: str) -> Experiment:
     spec = import_module(f"epochal.experiments.{name}.spec")
     presets = import_module(f"epochal.experiments.{name}.presets")
     summary = (package.__doc__ or "").strip().splitlines()[0]
-    return Experiment(name=name, summary=summary, spec_class=spec.EXPERIMENT_SPEC, presets=presets.PRESETS)
+    has_prepare = "prepare" in {module.name for module in pkgutil.iter_modules(package.__path__)}
+    prepare = import_module(f"epochal.experiments.{name}.prepare").prepare if has_prepare else None
+    return Experiment(
+        name=name, summary=summary, spec_class=spec.EXPERIMENT_SPEC, presets=presets.PRESETS, prepare=prepare
+    )

@@ -98,6 +98,7 @@ def _directory(
         "command": command,
         "fields": request.fields(),
         "defaults": type(request.spec)().model_dump(mode="json"),
+        "chain": _one_or_all([list(request.members[group[0]].chain()) for group in groups]),
         "varied": list(request.varied),
         "max_steps": request.spec.max_steps,
         "packs": [list(group) for group in groups],

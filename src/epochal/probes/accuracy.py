@@ -20,8 +20,8 @@ from epochal.core.tensors.view import GivenView, View
 def accuracy(view: View) -> dict[str, Tensor]:
     """In [0, 1], over a whole split in evaluation mode."""
     return {
-        "train_accuracy": (view.logits("train").argmax(-1) == view.data("train").targets).double().mean(),
-        "val_accuracy": (view.logits("val").argmax(-1) == view.data("val").targets).double().mean(),
+        "train_accuracy": (view.logits("train").argmax(-1) == view.targets("train")).double().mean(),
+        "val_accuracy": (view.logits("val").argmax(-1) == view.targets("val")).double().mean(),
     }
 
 

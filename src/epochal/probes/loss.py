@@ -22,10 +22,8 @@ from epochal.objectives.cross_entropy import negative_log_likelihood
 def loss(view: View) -> dict[str, Tensor]:
     """Mean over a split in evaluation mode; 0 for certain and correct predictions."""
     return {
-        "train_loss": negative_log_likelihood(view.logits("train"), view.data("train").targets)
-        .double()
-        .mean(),
-        "val_loss": negative_log_likelihood(view.logits("val"), view.data("val").targets).double().mean(),
+        "train_loss": negative_log_likelihood(view.logits("train"), view.targets("train")).double().mean(),
+        "val_loss": negative_log_likelihood(view.logits("val"), view.targets("val")).double().mean(),
     }
 
 

@@ -87,9 +87,11 @@ def resolve(
     *,
     preset: str | None = None,
     presets: Mapping[str, Settings] | None = None,
+    derived: Settings | None = None,
 ) -> Request:
     """All members that the settings stand for, in the order of the spec's fields, seeds fastest.
 
+    ``derived`` settings follow from the others: used like a preset's, not repeated in the command.
     The same request, however it was spelt, resolves to an equal value and the same ``run_id``.
 
     Raises:
@@ -103,8 +105,8 @@ def resolve(
     set_here = [name for block in own for name in block]
     for name in {name for name in set_here if set_here.count(name) > 1}:
         errors.append(f"{name} is set twice; give it once")
-    inherited = _inherited(presets[preset], set_here) if preset else {}
-    blocks = blocks_of(spec_class, inherited, errors) + own
+    silent = {**(inherited(presets[preset], set_here) if preset else {}), **(derived or {})}
+    blocks = blocks_of(spec_class, silent, errors) + own
     order = spec_class.field_order()
     blocks.sort(key=lambda block: min(order.index(name) for name in block))
     varied = [name for block in blocks for name, values in block.items() if len(values) > 1]
@@ -126,7 +128,7 @@ def resolve(
     )
 
 
-def _inherited(settings: Settings, set_here: Sequence[str]) -> dict[str, object]:
+def inherited(settings: Settings, set_here: Sequence[str]) -> dict[str, object]:
     """A preset's settings that are not set anew; choosing probes drops its schedules of single probes."""
     dropped = [*set_here, *(["probe_every"] if "probes" in set_here else [])]
     return {name: value for name, value in settings.items() if name.partition(".")[0] not in dropped}

@@ -19,6 +19,22 @@ Block = dict[str, list[object]]
 """Fields whose values go together: one field, or several of equal length paired by ``zip``."""
 
 
+def undotted(spec_class: type[Spec], settings: Settings) -> dict[str, object]:
+    """``data.path`` as the field ``data_path``, ``data.kind`` as ``data``; all else as it is.
+
+    Raises:
+        UserError: two spellings of one field.
+    """
+    plain: dict[str, object] = {}
+    for name, given in settings.items():
+        flat = name.removesuffix(".kind").replace(".", "_")
+        known = flat if flat in spec_class.model_fields else name
+        if known in plain:
+            raise UserError(f"{known} is set twice; give it once")
+        plain[known] = given
+    return plain
+
+
 def blocks_of(spec_class: type[Spec], settings: Settings, errors: list[str]) -> list[Block]:
     """One block per axis; what cannot be read is added to ``errors`` and left out."""
     blocks: list[Block] = []

@@ -8,9 +8,10 @@ import re
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Ge
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
 from epochal.core.values.fields import execute, is_identity, kind_of, observe, static, vary
+from epochal.core.values.optimization import Optimization
 from epochal.core.values.schedule import Schedule
 
 LARGEST_SEED = 2**63 - 1
@@ -18,26 +19,12 @@ _SEED: dict[str, Any] = {"ge": 0, "le": LARGEST_SEED}
 _STREAM = "seed of this stream alone; none = the member's seed"
 
 
-class Spec(BaseModel):
+class Spec(Optimization):
     """One member, completely described. Immutable; unknown fields are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     batch_size: Annotated[int, Ge(1)] | Literal["full"] = static(
         "full", "examples per update; full = the whole training set. A remainder of an epoch is left out"
     )
-    optimizer: Literal["adamw"] = static("adamw", "rule that turns gradients into updates")
-    learning_rate: float = vary(1e-3, "step size after warm-up", gt=0, le=1e3)
-    weight_decay: float = vary(
-        0.0, "decoupled decay per step, times the learning rate", ge=0, source="Loshchilov & Hutter 2019"
-    )
-    beta1: float = vary(0.9, "decay of the running mean of gradients", ge=0, lt=1)
-    beta2: float = vary(
-        0.98, "decay of the running mean of squared gradients", ge=0, lt=1, source="Power et al. 2022"
-    )
-    epsilon: float = vary(1e-8, "added to the root of the second moment", gt=0)
-    gradient_clip: float = vary(0.0, "largest global gradient norm; 0 = no clipping", ge=0)
-    warmup_steps: int = vary(10, "updates over which the learning rate rises linearly from 0", ge=0)
     precision: Literal["float32", "float64"] = static("float32", "number format of parameters and arithmetic")
 
     max_steps: int = static(10_000, "updates to train for", ge=1, le=10**9, identity=False)
@@ -67,12 +54,22 @@ class Spec(BaseModel):
         return self
 
     def identity(self) -> dict[str, object]:
-        """The fields that shape training, with stream seeds resolved: what ``member_id`` hashes."""
+        """The fields that shape training and differ from their defaults: what ``member_id`` hashes.
+
+        Seeds of single streams count where they differ from ``seed``. Defaults are left out so that a new
+        field changes no identity; a changed default does, through ``SEMANTICS``.
+        """
         fields = self.model_dump(mode="json")
+        neutral = type(self)().model_dump(mode="json")
+        neutral |= {name: self.seed for name in fields if name.endswith("_seed")}
+        resolved = {
+            name: self.seed if value is None and name.endswith("_seed") else value
+            for name, value in fields.items()
+        }
         return {
-            name: self.seed if fields[name] is None and name.endswith("_seed") else fields[name]
+            name: resolved[name]
             for name, field in type(self).model_fields.items()
-            if is_identity(field)
+            if is_identity(field) and (name == "seed" or resolved[name] != neutral[name])
         }
 
     def stream_seed(self, stream: str) -> int:
@@ -94,4 +91,4 @@ class Spec(BaseModel):
 
     def pack_key(self) -> tuple[object, ...]:
         """Members with equal keys can train in one program: equal static fields and equal data sizes."""
-        return tuple(getattr(self, name) for name in self.of_kind("static"))
+        return (*(getattr(self, name) for name in self.of_kind("static")), self.active_parts())

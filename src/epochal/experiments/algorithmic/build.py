@@ -9,14 +9,9 @@ from epochal.core.tensors.network import Network
 from epochal.engine.program import Program
 from epochal.experiments.algorithmic.spec import AlgorithmicSpec
 from epochal.experiments.fields import device_of, dtype_of, field_tensors
+from epochal.experiments.optimization import learning_rate_of, objective_of, rule_of, transform_of
 from epochal.models.initialization import initializer
 from epochal.models.transformer import Transformer
-from epochal.objectives.cross_entropy import cross_entropy
-from epochal.optim.adamw import AdamW
-from epochal.optim.chain import chain
-from epochal.optim.clip import Clip
-from epochal.optim.schedule import warmed_up
-from epochal.rules.backprop import Backprop
 from epochal.tasks.arithmetic import Arithmetic
 
 
@@ -27,13 +22,14 @@ def build(members: Sequence[AlgorithmicSpec]) -> Program:
         operation=spec.operation, modulus=spec.modulus, table_size=spec.table_size, train_size=spec.train_size
     )
     device = device_of(spec)
+    network = Network(lambda: _transformer(spec, task), initializer(spec.initialization))
     return Program(
-        network=Network(lambda: _transformer(spec, task), initializer(spec.initialization)),
+        network=network,
         task=task,
-        objective=cross_entropy,
-        rule=Backprop(),
-        transform=chain(Clip(), AdamW()) if any(m.gradient_clip for m in members) else chain(AdamW()),
-        learning_rate=warmed_up,
+        objective=objective_of(spec),
+        rule=rule_of(spec),
+        transform=transform_of(spec, network.layout),
+        learning_rate=learning_rate_of(spec),
         fields=field_tensors(members, streams=("split", "init", "order"), device=device),
         batch_size=None if spec.batch_size == "full" else spec.batch_size,
         max_steps=spec.max_steps,

@@ -1,0 +1,84 @@
+"""What a request for images needs to know of the images before its members can be described."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from epochal.core.values.errors import UserError
+from epochal.core.values.nearest import did_you_mean
+from epochal.experiments.images.spec import ImagesSpec
+from epochal.tasks.datasets import catalog
+from epochal.tasks.datasets.idx import load_idx
+from epochal.tasks.datasets.image_set import ImageSet
+from epochal.tasks.datasets.npz import load_npz
+
+BY_PATH = {"npz": load_npz, "idx": load_idx}
+"""Formats that are read from wherever ``data.path`` says."""
+
+
+def prepare(settings: Mapping[str, object]) -> dict[str, object]:
+    """What the images say: their checksum, and the number of steps where epochs are given.
+
+    Raises:
+        UserError: the set is unknown, missing or damaged; or epochs do not give one number of steps.
+    """
+    given = {
+        name: str(settings.get(name, ImagesSpec.model_fields[name].default)) for name in ("data", "data_path")
+    }
+    path = None if settings.get("data_path") in (None, "none") else given["data_path"]
+    if "," in given["data"]:
+        raise UserError(f"data={given['data']} names several sets; start one run for each")
+    images = image_set(given["data"], path)
+    derived: dict[str, object] = {"data_checksum": images.checksum}
+    if settings.get("epochs") not in (None, "none"):
+        derived["max_steps"] = _steps(settings, images)
+    return derived
+
+
+@lru_cache(maxsize=4)
+def image_set(name: str, path: str | None) -> ImageSet:
+    """The set of this name, from ``path`` or from the folder of data sets.
+
+    Raises:
+        UserError: there is none, it is not there, or it is damaged.
+    """
+    if name in BY_PATH:
+        if path is None:
+            raise UserError(f"data={name} needs data.path=FILE")
+        return BY_PATH[name](Path(path))
+    known = [found.name for found in catalog.listing()]
+    if name not in known:
+        raise UserError(f"data={name} is unknown{did_you_mean(name, [*known, *BY_PATH])}")
+    if path is not None and Path(path).is_file():
+        raise UserError(f"data.path={path} is a file; data={name} takes the folder, data=npz a file")
+    return catalog.load(name, path)
+
+
+def trainable(images: ImageSet, held_out_fraction: float) -> int:
+    """Training images that are left where a part has to be held out for validation."""
+    total = images.size("train")
+    has_other = {"val", "test"} & set(images.splits)
+    return total if has_other else total - max(1, round(held_out_fraction * total))
+
+
+def _steps(settings: Mapping[str, object], images: ImageSet) -> int:
+    if "max_steps" in settings:
+        raise UserError(
+            f"epochs={settings['epochs']} and max_steps={settings['max_steps']}: give one of them"
+        )
+    try:
+        epochs = int(str(settings["epochs"]))
+        batch = str(settings.get("batch_size", "full"))
+        fraction = float(
+            str(settings.get("held_out_fraction", ImagesSpec.model_fields["held_out_fraction"].default))
+        )
+        given = settings.get("n_train")
+        size = trainable(images, fraction) if given in (None, "none") else int(str(given))
+        per_epoch = 1 if batch == "full" else size // int(batch)
+    except ValueError as error:
+        raise UserError(
+            f"epochs={settings['epochs']} needs one value of epochs, batch_size, n_train; or give max_steps"
+        ) from error
+    if per_epoch < 1 or epochs < 1:
+        raise UserError(f"batch_size={batch} exceeds the {size} training images: lower it, or give full")
+    return epochs * per_epoch

@@ -1,0 +1,65 @@
+"""Fields of the experiment ``images``."""
+
+from typing import Literal, Self
+
+from pydantic import model_validator
+
+from epochal.core.values.fields import execute, observe, static
+from epochal.core.values.spec import Spec
+
+
+class ImagesSpec(Spec):
+    """One network that learns the labels of an image set.
+
+    What depends on the images themselves (``data_checksum``, ``n_train`` where it is not given, ``max_steps``
+    where ``epochs`` is) is filled in by ``prepare`` before specs are made.
+    """
+
+    data: str = static(
+        "digits", "image set: digits, mnist, cifar10, pneumoniamnist, npz, idx, ...; or data.kind"
+    )
+    data_path: str | None = execute(
+        None, "file or folder of the set (data.path); none = $EPOCHAL_DATA or ./data"
+    )
+    data_checksum: str = static("", "of all images and labels; filled in, identifies what data.path held")
+    n_train: int | None = static(None, "training images, from a keyed order; none = all", ge=1)
+    held_out_fraction: float = static(
+        0.2, "of the training images for validation, in sets without another split", gt=0, lt=1
+    )
+    normalization: Literal["standard", "none"] = static(
+        "standard", "per channel, by mean and deviation of the training images; or pixels / 255"
+    )
+    crop_padding: int = static(0, "pixels of padding around a random crop, in training", ge=0, le=64)
+    flip: bool = static(False, "random horizontal flips, in training")
+    image_size: int | None = static(
+        None, "height and width after resizing; none = as they are", ge=1, le=1024
+    )
+    channels: Literal["as_is", "rgb"] = static("as_is", "rgb repeats grey images three times")
+
+    model: Literal["mlp", "resnet18", "preact_resnet18"] = static("mlp", "architecture")
+    width: int = static(200, "hidden units of the MLP; channels of a ResNet's first stage", ge=1, le=65_536)
+    depth: int = static(2, "hidden layers of the MLP", ge=0, le=1_000)
+    activation: Literal["relu", "gelu", "tanh"] = static("relu", "non-linearity of the MLP")
+    norm: Literal["batch", "group", "none"] = static("batch", "normalisation layers of a ResNet")
+    stem: Literal["small", "large"] = static("small", "first layers of resnet18: for small images or for 224")
+    dropout: float = static(0.0, "share of the MLP's activations that is dropped in training", ge=0, lt=1)
+    initialization: Literal["torch", "lecun", "orthogonal"] = static("torch", "initial distributions")
+    init_scale: float = static(1.0, "factor on all initial weights with more than one dimension", gt=0)
+    zero_readout: bool = static(False, "starts the last layer at zero")
+
+    probes: tuple[str, ...] = observe(("loss", "accuracy", "weight_norm"), "what to measure")
+    epochs: int | None = static(
+        None, "passes over the training set; sets max_steps", ge=1, le=10**7, identity=False
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.n_train is not None and self.batch_size != "full" and self.batch_size > self.n_train:
+            raise ValueError(
+                f"batch_size={self.batch_size} exceeds the {self.n_train} training images: "
+                "lower it, or give full"
+            )
+        return self
+
+
+EXPERIMENT_SPEC = ImagesSpec
