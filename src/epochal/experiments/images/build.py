@@ -4,14 +4,13 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from epochal import probes
 from epochal.core.tensors.network import Network
 from epochal.core.values.errors import UserError
 from epochal.engine.program import Program
-from epochal.experiments.fields import device_of, dtype_of, field_tensors
+from epochal.experiments.assemble import assemble
+from epochal.experiments.fields import device_of, dtype_of
 from epochal.experiments.images.prepare import image_set
 from epochal.experiments.images.spec import ImagesSpec
-from epochal.experiments.optimization import learning_rate_of, objective_of, rule_of, transform_of
 from epochal.models.initialization import initializer
 from epochal.models.mlp import MLP
 from epochal.models.resnet import PreActivationResNet18, ResNet18
@@ -51,23 +50,7 @@ def build(members: Sequence[ImagesSpec]) -> Program:
         )
     initialise = initializer(spec.initialization, zero_readout=spec.zero_readout, init_scale=spec.init_scale)
     network = Network(lambda: _model(spec, task), initialise)
-    return Program(
-        network=network,
-        task=task,
-        objective=objective_of(spec),
-        rule=rule_of(spec),
-        transform=transform_of(spec, network.layout),
-        learning_rate=learning_rate_of(spec),
-        fields=field_tensors(members, streams=("split", "init", "order"), device=device),
-        batch_size=None if spec.batch_size == "full" else spec.batch_size,
-        max_steps=spec.max_steps,
-        probes=tuple(
-            (probes.find(name), spec.probe_every.get(name, spec.record_every)) for name in spec.probes
-        ),
-        snapshots=spec.snapshot_every,
-        dtype=dtype_of(spec),
-        device=device,
-    )
+    return assemble(members, task, network)
 
 
 def _model(spec: ImagesSpec, task: Images) -> nn.Module:

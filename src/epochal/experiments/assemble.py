@@ -1,0 +1,34 @@
+"""From task and network to a program: what every experiment's ``build`` ends with."""
+
+from collections.abc import Sequence
+
+from epochal import probes
+from epochal.core.tensors.network import Network
+from epochal.core.tensors.task import Task
+from epochal.core.values.spec import Spec
+from epochal.engine.program import Program
+from epochal.experiments.fields import device_of, dtype_of, field_tensors
+from epochal.experiments.optimization import learning_rate_of, objective_of, rule_of, transform_of
+
+
+def assemble(members: Sequence[Spec], task: Task, network: Network) -> Program:
+    """The program that trains these members together; they agree in their ``pack_key``."""
+    spec = members[0]
+    device = device_of(spec)
+    return Program(
+        network=network,
+        task=task,
+        objective=objective_of(spec),
+        rule=rule_of(spec),
+        transform=transform_of(spec, network.layout),
+        learning_rate=learning_rate_of(spec),
+        fields=field_tensors(members, streams=("split", "init", "order"), device=device),
+        batch_size=None if spec.batch_size == "full" else spec.batch_size,
+        max_steps=spec.max_steps,
+        probes=tuple(
+            (probes.find(name), spec.probe_every.get(name, spec.record_every)) for name in spec.probes
+        ),
+        snapshots=spec.snapshot_every,
+        dtype=dtype_of(spec),
+        device=device,
+    )
