@@ -132,9 +132,9 @@ def packs(plan: "Plan") -> list[dict[str, Any]]:
 
 
 def plan_summary(plan: "Plan") -> str:
-    members = sum(pack.members for pack in plan.packs)
+    members, packs = sum(pack.members for pack in plan.packs), len(plan.packs)
     return (
-        f"{members} members in {len(plan.packs)} packs: about {plan.seconds / 60:.1f} minutes, "
+        f"{members} members in {packs} pack{'s' * (packs > 1)}: about {plan.seconds / 60:.1f} minutes, "
         f"{readable_bytes(plan.disk_bytes)} on disk, {readable_bytes(plan.peak_bytes)} of memory; "
         "nothing was trained"
     )

@@ -117,6 +117,37 @@ def test_the_report_says_how_to_make_the_run_again(call: Call, runs: Path) -> No
     assert len(list(runs.glob("[!.]*"))) == 1
 
 
+def test_a_plan_counts_and_trains_nothing(call: Call, runs: Path) -> None:
+    ended = call("run", "algorithmic", *TINY, "seed=0:3", "operation=+,-", "--plan", "--json")
+    assert [(row["members"], row["steps"], row["records"]) for row in json.loads(ended.out)] == [
+        (3, 20, 5)
+    ] * 2
+    assert (
+        "6 members in 2 packs" in call("run", "algorithmic", *TINY, "seed=0:3", "operation=+,-", "--plan").out
+    )
+    assert not runs.exists()
+
+
+def test_again_makes_a_fresh_run_with_the_same_numbers(call: Call, runs: Path) -> None:
+    assert call("run", "algorithmic", *TINY).code == call("run", "algorithmic", *TINY, "--again").code == 0
+    first, second = sorted(runs.glob("[!.]*"))
+    assert second.name == f"{first.name}.2"
+    assert epochal.load(first).metrics.equals(epochal.load(second).metrics)
+    assert epochal.load(second).spec["command"].endswith(" --again")
+
+
+def test_data_sets_are_listed_with_what_is_missing(call: Call, tmp_path: Path) -> None:
+    rows = {
+        row["name"]: row for row in json.loads(call("data", "list", "--root", str(tmp_path), "--json").out)
+    }
+    assert rows["digits"]["there"] == "built in" and rows["cifar10"]["there"] == "no"
+    assert call("data", "where", "mnist", "--root", str(tmp_path)).out.strip() == str(tmp_path / "mnist")
+    ended = call("data", "verify", "mnist", "--root", str(tmp_path))
+    assert ended.code == 2 and "4 of 4 files of mnist are missing" in ended.complaint[0]
+    ended = call("data", "verify", "mnits")
+    assert ended.code == 2 and "did you mean 'mnist'" in ended.complaint[0]
+
+
 def test_help_needs_no_torch() -> None:
     script = """
 import sys, epochal.cli
