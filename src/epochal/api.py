@@ -12,6 +12,7 @@ from epochal.launch.listener import Listener, Silent
 from epochal.store import run as stored
 from epochal.store.catalog import find_run
 from epochal.store.many import load_many
+from epochal.store.paths import RunPaths
 from epochal.store.run import Run
 
 __all__ = ["execute", "load", "load_many", "run", "runs_folder"]
@@ -52,7 +53,7 @@ def execute(
     path = runs / request.name
     repeats = (path.with_name(f"{path.name}.{number}") for number in itertools.count(2))
     if again and path.exists():
-        path = next(repeat for repeat in repeats if not (repeat / "DONE").exists())
+        path = next(repeat for repeat in repeats if not RunPaths(repeat).done.exists())
     command = request.command + (" --again" if path.name != request.name else "")
     execute_request(
         experiment,

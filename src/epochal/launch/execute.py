@@ -22,6 +22,7 @@ from epochal.launch.training import Training
 from epochal.launch.transitions import events_of
 from epochal.store.directory import RunDirectory, remove_if_empty
 from epochal.store.documents import read_json
+from epochal.store.paths import RunPaths
 from epochal.store.records import read_records
 
 SPLITS: tuple[Split, ...] = ("train", "val")
@@ -45,7 +46,7 @@ def execute(
         UserError: what the user can mend: a full disk, too little memory, a missing device, a run in use.
         Interrupted: on SIGINT or SIGTERM, after the state was stored.
     """
-    if (path / "DONE").exists():
+    if RunPaths(path).done.exists():
         return
     is_new = not path.exists()
     threads_before = torch.get_num_threads()

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from epochal.launch.listener import Start
+from epochal.launch.transitions import THRESHOLD
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 CELLS = 32
@@ -26,7 +27,6 @@ MOST_SHOWN = 12
 """Members with a sparkline of their own; a larger population is summed up in one line."""
 
 WATCHED = {"train_accuracy": "memorised", "val_accuracy": "generalised"}
-THRESHOLD = 0.99
 
 
 class LiveDisplay:

@@ -22,13 +22,11 @@ def prepare(settings: Mapping[str, object]) -> dict[str, object]:
     Raises:
         UserError: the set is unknown, missing or damaged; or epochs do not give one number of steps.
     """
-    given = {
-        name: str(settings.get(name, ImagesSpec.model_fields[name].default)) for name in ("data", "data_path")
-    }
-    path = None if settings.get("data_path") in (None, "none") else given["data_path"]
-    if "," in given["data"]:
-        raise UserError(f"data={given['data']} names several sets; start one run for each")
-    images = image_set(given["data"], path)
+    name = str(settings.get("data", ImagesSpec.model_fields["data"].default))
+    path = settings.get("data_path")
+    if "," in name:
+        raise UserError(f"data={name} names several sets; start one run for each")
+    images = image_set(name, None if path in (None, "none") else str(path))
     derived: dict[str, object] = {"data_checksum": images.checksum}
     if settings.get("epochs") not in (None, "none"):
         derived["max_steps"] = _steps(settings, images)
