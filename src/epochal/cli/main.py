@@ -1,0 +1,36 @@
+"""The entry point: runs a command; every foreseen end is one line on standard error and an exit code."""
+
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from typer.exceptions import TyperException
+
+from epochal.cli import data, look, train
+from epochal.cli.app import INTERRUPTED, app, end
+from epochal.core.values.errors import UserError
+
+COMMANDS = (train, look, data)
+"""Modules whose import registers their commands."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs the command of ``arguments`` (by default the process's own) and exits."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = app(args=words or ["--help"], standalone_mode=False)
+    except UserError as error:
+        end(str(error), 2)
+    except TyperException as error:
+        end(_usage(error), 2)
+    if code == INTERRUPTED:
+        end("interrupted; to resume from the last stored state, give the same command again", INTERRUPTED)
+    sys.exit(code or 0)
+
+
+def _usage(error: TyperException) -> str:
+    """What was wrong with the words of a command, in one line."""
+    option = getattr(error, "option_name", None)
+    if option and option not in ("--runs", "--json"):
+        return f"no option {option}; fields are written {option.lstrip('-')}=VALUE, without dashes"
+    return " ".join(error.format_message().split()).rstrip(".") + "; --help shows what there is"

@@ -1,0 +1,74 @@
+"""Commands that train: demo, run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from epochal.cli.app import (
+    INTERRUPTED,
+    FieldsArgument,
+    JsonOption,
+    RunsOption,
+    app,
+    end,
+    print_run,
+    print_table,
+    settings_of,
+)
+
+
+@app.command()
+def demo(runs: RunsOption = None, as_json: JsonOption = False) -> None:
+    """The main job in a minute: five networks memorise addition, and generalise much later."""
+    _train("algorithmic", ["preset=demo"], runs, as_json)
+
+
+@app.command()
+def run(
+    experiment: Annotated[str, typer.Argument(help="What to run: `epochal show` lists the experiments.")],
+    fields: FieldsArgument = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what it costs; train nothing.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Make a fresh run even if this one exists.")] = False,
+    runs: RunsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a population: seed=0:5 weight_decay=0.1,0.3,1. The same request resumes, or returns its run."""
+    if plan:
+        _show_plan(experiment, fields or [], as_json)
+    else:
+        _train(experiment, fields or [], runs, as_json, again=again)
+
+
+def _show_plan(experiment: str, words: Sequence[str], as_json: bool) -> None:
+    from epochal import listings
+    from epochal.experiments import catalog
+    from epochal.launch.plan import plan
+
+    found = catalog.find(experiment)
+    made = plan(found, found.request(*settings_of(words)))
+    print_table(listings.packs(made), as_json)
+    if not as_json:
+        typer.echo(listings.plan_summary(made))
+
+
+def _train(
+    experiment: str, words: Sequence[str], runs: Path | None, as_json: bool, *, again: bool = False
+) -> None:
+    from rich.console import Console
+
+    from epochal import api
+    from epochal.experiments import catalog
+    from epochal.launch.interrupts import Interrupted
+    from epochal.launch.live import LiveDisplay
+
+    found = catalog.find(experiment)
+    settings, preset = settings_of(words)
+    request = found.request(settings, preset)
+    try:
+        display = LiveDisplay(Console(stderr=True))
+        finished = api.execute(found, request, api.runs_folder(runs), display, again=again)
+    except Interrupted as error:
+        end(str(error), INTERRUPTED)
+    print_run(finished, as_json)
