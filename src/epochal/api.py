@@ -3,8 +3,9 @@
 import itertools
 import os
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from epochal.core.values.request import Request
 from epochal.experiments.catalog import Experiment, find
@@ -15,7 +16,10 @@ from epochal.store.many import load_many
 from epochal.store.paths import RunPaths
 from epochal.store.run import Run
 
-__all__ = ["execute", "load", "load_many", "run", "runs_folder"]
+if TYPE_CHECKING:
+    from epochal.launch.layout import Layout
+
+__all__ = ["execute", "extend", "load", "load_many", "request", "run", "runs_folder"]
 
 
 def run(
@@ -37,12 +41,51 @@ def run(
         UserError: all that is wrong with the fields, or what stopped the run.
         KeyboardInterrupt: after storing the state; the same call resumes.
     """
-    found = find(experiment)
-    return execute(found, found.request(fields, preset), runs_folder(runs), _listener(progress), again=again)
+    found, folder = find(experiment), runs_folder(runs)
+    return execute(found, request(found, fields, preset, folder), folder, _listener(progress), again=again)
+
+
+def request(experiment: Experiment, fields: Mapping[str, object], preset: str | None, runs: Path) -> Request:
+    """The population that the fields stand for; ``checkpoint=RUN@step`` takes over the fields of that run.
+
+    Raises:
+        UserError: all that is wrong with them.
+    """
+    if fields.get("checkpoint") in (None, "none"):
+        return experiment.request(fields, preset)
+    from epochal.launch.branch import branched
+
+    return branched(experiment, fields, preset, runs)
+
+
+def extend(
+    run: Run | Path | str, *, runs: Path | str | None = None, progress: bool = True, **fields: Any
+) -> Run:
+    """Trains what a run lacks: more members (``seed="5:10"``) or more steps (``max_steps=20_000``).
+
+    A new run adopts what the old one has, which stays as it is.
+
+    Raises:
+        UserError: nothing to add, or a field that cannot grow.
+    """
+    from epochal.launch.extend import adoption, extended
+
+    folder = runs_folder(runs)
+    old = run if isinstance(run, Run) else load(find_run(run, folder))
+    grown = extended(old, fields, folder)
+    return execute(
+        find(grown.experiment), grown, folder, _listener(progress), layout_of=lambda: adoption(old, grown)
+    )
 
 
 def execute(
-    experiment: Experiment, request: Request, runs: Path, listener: Listener, *, again: bool = False
+    experiment: Experiment,
+    request: Request,
+    runs: Path,
+    listener: Listener,
+    *,
+    again: bool = False,
+    layout_of: "Callable[[], Layout] | None" = None,
 ) -> Run:
     """Trains what is requested, writes its report, and opens the finished run."""
     from epochal.launch.execute import (
@@ -61,6 +104,7 @@ def execute(
         path,
         listener,
         command=command,
+        layout=layout_of() if layout_of and not path.exists() else None,
         before_done=lambda path: write_report(load(path)),
     )
     return load(path)

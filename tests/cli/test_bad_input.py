@@ -28,7 +28,7 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     ),
     ((*RUN, "modulus=3", "train_fraction=0.99"), "leaves the validation set empty"),
     ((*RUN, "modulus=3", "train_fraction=0.01"), "leaves the training set empty"),
-    ((*RUN, "modulus=7", "batch_size=500"), "batch_size=500 exceeds the 24 training equations"),
+    ((*RUN, "modulus=7", "batch_size=500"), "batch_size=500 exceeds the 24 training examples"),
     ((*RUN, "operation=%"), "operation=% is not allowed: operation is + or - or * or /"),
     ((*RUN, "probes=loss,rank"), "unknown probe rank"),
     ((*RUN, "preset=dmeo"), "preset=dmeo is unknown to algorithmic: did you mean 'demo'?"),

@@ -107,7 +107,10 @@ def test_mapping_fields_take_one_entry_at_a_time() -> None:
             {"optimizer": "rmspop"},
             "optimizer is adamw or adam or sgd or rmsprop or muon: did you mean 'rmsprop'?",
         ),
-        ({"batch_size": "0"}, "batch_size=0 is not allowed: batch_size is a whole number >= 1 or full"),
+        (
+            {"batch_size": "0"},
+            "batch_size=0 is not allowed: batch_size is a whole number >= 1 or a number > 0 and < 1 or full",
+        ),
         ({"record_every": "often"}, "record_every=often must be a whole number of steps"),
         ({"max_steps": "1,2"}, "max_steps takes one value for the whole run"),
         ({"device": "gpu"}, "device=gpu is not one of auto, cpu, cuda, cuda:K"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,6 +10,7 @@ from epochal.cli.app import (
     INTERRUPTED,
     FieldsArgument,
     JsonOption,
+    RunArgument,
     RunsOption,
     app,
     end,
@@ -17,6 +18,7 @@ from epochal.cli.app import (
     print_table,
     settings_of,
 )
+from epochal.core.values.errors import UserError
 
 
 @app.command()
@@ -36,18 +38,43 @@ def run(
 ) -> None:
     """Train a population: seed=0:5 weight_decay=0.1,0.3,1. The same request resumes, or returns its run."""
     if plan:
-        _show_plan(experiment, fields or [], as_json)
+        _show_plan(experiment, fields or [], runs, as_json)
     else:
         _train(experiment, fields or [], runs, as_json, again=again)
 
 
-def _show_plan(experiment: str, words: Sequence[str], as_json: bool) -> None:
-    from epochal import listings
+@app.command()
+def extend(
+    name: RunArgument,
+    fields: Annotated[
+        list[str],
+        typer.Argument(metavar="FIELD=VALUE...", help="What to add: seed=5:10, or max_steps=20000."),
+    ],
+    runs: RunsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train what a run lacks, more members or more steps, into a new run that adopts what there is."""
+    from epochal import api
+    from epochal.launch.interrupts import Interrupted
+
+    settings, preset = settings_of(fields)
+    if preset is not None:
+        raise UserError(f"preset={preset}: a run keeps its preset; give the fields to extend")
+    try:
+        grown: dict[str, Any] = settings
+        finished = api.extend(name, runs=runs, **grown)
+    except Interrupted as error:
+        end(str(error), INTERRUPTED)
+    print_run(finished, as_json)
+
+
+def _show_plan(experiment: str, words: Sequence[str], runs: Path | None, as_json: bool) -> None:
+    from epochal import api, listings
     from epochal.experiments import catalog
     from epochal.launch.plan import plan
 
     found = catalog.find(experiment)
-    made = plan(found, found.request(*settings_of(words)))
+    made = plan(found, api.request(found, *settings_of(words), api.runs_folder(runs)))
     print_table(listings.packs(made), as_json)
     if not as_json:
         typer.echo(listings.plan_summary(made))
@@ -65,10 +92,11 @@ def _train(
 
     found = catalog.find(experiment)
     settings, preset = settings_of(words)
-    request = found.request(settings, preset)
+    folder = api.runs_folder(runs)
+    request = api.request(found, settings, preset, folder)
     try:
         display = LiveDisplay(Console(stderr=True))
-        finished = api.execute(found, request, api.runs_folder(runs), display, again=again)
+        finished = api.execute(found, request, folder, display, again=again)
     except Interrupted as error:
         end(str(error), INTERRUPTED)
     print_run(finished, as_json)

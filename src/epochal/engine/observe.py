@@ -26,13 +26,16 @@ class Observer:
         }
         self._steps = frozenset().union(*self._due.values())
 
-    def is_due(self, step: int) -> bool:
-        return step in self._steps
-
-    def measure(self, population: Population) -> dict[str, NDArray[np.float64]]:
-        """Column to values ``[M]`` of every probe due at this step."""
+    def measure_if_due(self, population: Population) -> dict[str, NDArray[np.float64]] | None:
+        """Column to values ``[M]`` of every probe due at this step; None where none is."""
+        if population.step not in self._steps:
+            return None
         due = [probe for probe, _ in self._program.probes if population.step in self._due[probe.name]]
         return measure(self._program, population, due)
+
+    def measure_all(self, population: Population) -> dict[str, NDArray[np.float64]]:
+        """What every probe says, due or not."""
+        return measure(self._program, population, [probe for probe, _ in self._program.probes])
 
 
 def measure(
@@ -47,7 +50,7 @@ def measure(
         return {name: value for probe in probes for name, value in probe.measure(view).items()}
 
     with torch.no_grad():
-        columns = for_members(of_member, program.num_members)(
+        columns = for_members(of_member, program.num_members, program.executor)(
             population.flat, population.buffers, population.initial, dict(program.fields)
         )
-    return {name: values.double().cpu().numpy() for name, values in columns.items()}
+    return {name: values.cpu().double().numpy() for name, values in columns.items()}

@@ -18,7 +18,9 @@ class BatchOrder:
 
     def __init__(self, program: Program) -> None:
         task: Task = program.task
-        members = for_members(lambda fields: task.index("train", fields), program.num_members)
+        members = for_members(
+            lambda fields: task.index("train", fields), program.num_members, program.executor
+        )
         self._examples: Int64[Tensor, "M N"] = members(dict(program.fields))
         self._seeds = program.fields["order_seed"]
         self._batch_size = program.batch_size

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from epochal.core.tensors import random
+from epochal.core.tensors.precision import wide
 from epochal.core.values.outcome import Outcome
 from epochal.engine.program import Program
 
@@ -18,8 +19,11 @@ REASONS = ("", "the loss is not finite", "the update is not finite")
 class Population:
     """``flat [M, P]`` and ``buffers [M, Q]`` after ``step`` updates, with the optimiser's state.
 
-    ``diverged_at`` is -1, or the step at which the member was frozen because its next update was not
-    finite; ``diverged_why`` indexes ``REASONS``. ``initial`` is ``flat`` at step 0.
+    ``rows`` are the members' places in their pack: those that stopped early have left. ``stopped_at`` has an
+    entry per place of the pack, -1 or the step of leaving. ``diverged_at`` is -1, or the step at which the
+    member was frozen because its next update was not finite; ``diverged_why`` indexes ``REASONS``.
+    ``stop_best`` and ``stop_waited`` belong to early stopping. ``initial`` is ``flat`` at step 0,
+    ``optimizer_start`` the step at which the optimiser's state was fresh.
     """
 
     step: int
@@ -30,21 +34,33 @@ class Population:
     objective: dict[str, Tensor]
     diverged_at: Int64[Tensor, " M"]
     diverged_why: Int64[Tensor, " M"]
+    stop_best: Float[Tensor, " M"]
+    stop_waited: Float[Tensor, " M"]
+    rows: Int64[Tensor, " M"]
+    stopped_at: Int64[Tensor, " N"]
+    optimizer_start: int = 0
 
     @property
     def is_alive(self) -> Bool[Tensor, " M"]:
         return self.diverged_at < 0
 
     def outcomes(self, max_steps: int) -> list[Outcome]:
-        """How each member stands now."""
-        ended: list[Outcome] = []
-        for at, why in zip(self.diverged_at.tolist(), self.diverged_why.tolist(), strict=True):
+        """How each member of the pack stands now."""
+        ended = {
+            place: Outcome(status="stopped_early", step=at)
+            for place, at in enumerate(self.stopped_at.tolist())
+            if at >= 0
+        }
+        now = zip(self.rows.tolist(), self.diverged_at.tolist(), self.diverged_why.tolist(), strict=True)
+        for place, at, why in now:
+            if place in ended:
+                continue
             if at >= 0:
-                ended.append(Outcome(status="diverged", step=at, reason=REASONS[why]))
+                ended[place] = Outcome(status="diverged", step=at, reason=REASONS[why])
             else:
                 status = "finished" if self.step >= max_steps else "running"
-                ended.append(Outcome(status=status, step=self.step))  # type: ignore[arg-type]
-        return ended
+                ended[place] = Outcome(status=status, step=self.step)  # type: ignore[arg-type]
+        return [ended[place] for place in range(len(ended))]
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything but ``step`` and what :func:`initial_population` gives again, by name."""
@@ -52,42 +68,52 @@ class Population:
         flat = {
             f"{group}.{name}": value for group, values in nested.items() for name, value in values.items()
         }
-        own = ("flat", "buffers", "diverged_at", "diverged_why")
-        return {name: getattr(self, name) for name in own} | flat
+        return {name: getattr(self, name) for name in (*_PER_MEMBER, "stopped_at")} | flat
 
-    def restored(self, step: int, tensors: Mapping[str, Tensor]) -> "Population":
-        """This population at a stored step.
+    def restored(self, step: int, tensors: Mapping[str, Tensor], *, optimizer_start: int = 0) -> "Population":
+        """This fresh population at a stored step.
 
         Raises:
             KeyError, AssertionError: the tensors are not those of this program.
         """
-        mine = self.tensors()
+        there = self.kept(tensors["rows"].to(self.rows.device))
+        mine = there.tensors()
         given = {name: tensors[name].to(value.device) for name, value in mine.items()}
         for name, value in mine.items():
             assert given[name].shape == value.shape and given[name].dtype == value.dtype, (
                 f"{name} does not fit"
             )
-
-        def group(prefix: str) -> dict[str, Tensor]:
-            return {
-                name.removeprefix(prefix): value for name, value in given.items() if name.startswith(prefix)
-            }
-
+        own = {name: value for name, value in given.items() if "." not in name}
         return Population(
             step=step,
-            flat=given["flat"],
-            buffers=given["buffers"],
-            initial=self.initial,
-            optimizer=group("optimizer."),
-            objective=group("objective."),
-            diverged_at=given["diverged_at"],
-            diverged_why=given["diverged_why"],
+            initial=there.initial,
+            optimizer=_group(given, "optimizer."),
+            objective=_group(given, "objective."),
+            optimizer_start=optimizer_start,
+            **own,
         )
+
+    def kept(self, rows: Int64[Tensor, " m"]) -> "Population":
+        """The population of these of its rows; the others have left."""
+        return Population(
+            step=self.step,
+            initial=self.initial[rows],
+            optimizer={name: value[rows] for name, value in self.optimizer.items()},
+            objective={name: value[rows] for name, value in self.objective.items()},
+            stopped_at=self.stopped_at,
+            optimizer_start=self.optimizer_start,
+            **{name: getattr(self, name)[rows] for name in _PER_MEMBER},
+        )
+
+
+_PER_MEMBER = (
+    "flat", "buffers", "diverged_at", "diverged_why", "stop_best", "stop_waited", "rows"
+)  # fmt: skip
 
 
 def initial_population(program: Program) -> Population:
     """All members before any update."""
-    members = program.num_members
+    members, device = program.num_members, program.device
     keys = random.key(program.fields["init_seed"], "init")
     with torch.no_grad():
         drawn = [program.network.init(keys[member], program.dtype) for member in range(members)]
@@ -99,6 +125,14 @@ def initial_population(program: Program) -> Population:
         initial=flat.clone(),
         optimizer=program.transform.init(flat),
         objective={},
-        diverged_at=torch.full((members,), -1, device=program.device),
-        diverged_why=torch.zeros(members, dtype=torch.int64, device=program.device),
+        diverged_at=torch.full((members,), -1, device=device),
+        diverged_why=torch.zeros(members, dtype=torch.int64, device=device),
+        stop_best=torch.full((members,), -torch.inf, dtype=wide(device), device=device),
+        stop_waited=torch.zeros(members, dtype=wide(device), device=device),
+        rows=torch.arange(members, device=device),
+        stopped_at=torch.full((members,), -1, device=device),
     )
+
+
+def _group(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

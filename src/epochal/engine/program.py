@@ -1,10 +1,10 @@
 """All that training one pack needs, as one value."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from epochal.core.tensors.network import Network
@@ -13,7 +13,10 @@ from epochal.core.tensors.probe import Probe
 from epochal.core.tensors.rule import Rule
 from epochal.core.tensors.task import Task
 from epochal.core.tensors.transform import Transform
+from epochal.core.values.batches import LastBatch, updates_per_epoch
+from epochal.core.values.executor import InProcess
 from epochal.core.values.schedule import Schedule
+from epochal.engine.stopping import Stopping
 
 LearningRate = Callable[[Mapping[str, Tensor], int], Float[Tensor, "M 1"]]
 
@@ -22,7 +25,8 @@ LearningRate = Callable[[Mapping[str, Tensor], int], Float[Tensor, "M 1"]]
 class Program:
     """``fields`` holds what varies: one value per member ``[M]``, float64 or int64, on ``device``.
 
-    ``batch_size`` None means the whole training set. ``probes`` go with their schedules.
+    ``batch_size`` None means the whole training set. ``probes`` go with their schedules. ``executor`` and
+    ``is_compiled`` say how the members' passes are computed; they change results by rounding only.
     """
 
     network: Network
@@ -38,6 +42,10 @@ class Program:
     snapshots: Schedule
     dtype: torch.dtype
     device: torch.device
+    last_batch: LastBatch = "drop"
+    stopping: Stopping | None = None
+    executor: InProcess = "vmap"
+    is_compiled: bool = False
 
     @property
     def num_members(self) -> int:
@@ -45,4 +53,8 @@ class Program:
 
     @property
     def steps_per_epoch(self) -> int:
-        return 1 if self.batch_size is None else self.task.size("train") // self.batch_size
+        return updates_per_epoch(self.batch_size, self.task.size("train"), self.last_batch)
+
+    def of_members(self, rows: Int64[Tensor, " m"]) -> "Program":
+        """The same program for some of its members."""
+        return replace(self, fields={name: values[rows] for name, values in self.fields.items()})

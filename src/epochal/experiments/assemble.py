@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 
+import torch
+
 from epochal import probes
 from epochal.core.tensors.network import Network
 from epochal.core.tensors.task import Task
 from epochal.core.values.spec import Spec
 from epochal.engine.program import Program
+from epochal.engine.stopping import Stopping
 from epochal.experiments.fields import device_of, dtype_of, field_tensors
 from epochal.experiments.optimization import learning_rate_of, objective_of, rule_of, transform_of
 
@@ -15,6 +18,8 @@ def assemble(members: Sequence[Spec], task: Task, network: Network) -> Program:
     """The program that trains these members together; they agree in their ``pack_key``."""
     spec = members[0]
     device = device_of(spec)
+    if spec.precision == "bfloat16":
+        network = network.computing(torch.bfloat16)
     return Program(
         network=network,
         task=task,
@@ -23,7 +28,11 @@ def assemble(members: Sequence[Spec], task: Task, network: Network) -> Program:
         transform=transform_of(spec, network.layout),
         learning_rate=learning_rate_of(spec),
         fields=field_tensors(members, streams=("split", "init", "order"), device=device),
-        batch_size=None if spec.batch_size == "full" else spec.batch_size,
+        batch_size=spec.examples_per_update(task.size("train")),
+        last_batch=spec.last_batch,
+        stopping=_stopping(spec),
+        executor="vmap" if spec.executor in ("auto", "vmap") else "loop",
+        is_compiled=spec.compile,
         max_steps=spec.max_steps,
         probes=tuple(
             (probes.find(name), spec.probe_every.get(name, spec.record_every)) for name in spec.probes
@@ -31,4 +40,18 @@ def assemble(members: Sequence[Spec], task: Task, network: Network) -> Program:
         snapshots=spec.snapshot_every,
         dtype=dtype_of(spec),
         device=device,
+    )
+
+
+def _stopping(spec: Spec) -> Stopping | None:
+    if spec.stop_metric == "none":
+        return None
+    name = spec.stop_metric.partition("_")[2]
+    return Stopping(
+        probe=probes.find(name),
+        column=spec.stop_metric,
+        is_rising=name == "accuracy",
+        schedule=spec.stop_every,
+        at=spec.stop_at,
+        patience=spec.stop_patience,
     )

@@ -26,18 +26,24 @@ class Experiment:
     prepare: Callable[[Mapping[str, object]], dict[str, object]] | None
     """Further settings that only the data know, from those that are given; None where there are none."""
 
-    def request(self, settings: Mapping[str, object], preset: str | None = None) -> Request:
-        """The population that the settings stand for.
+    def request(
+        self,
+        settings: Mapping[str, object],
+        preset: str | None = None,
+        *,
+        derived: Mapping[str, object] | None = None,
+    ) -> Request:
+        """The population that the settings stand for; ``derived`` ones follow from them and go unnamed.
 
         Raises:
             UserError: all that is wrong with them.
         """
         settings = undotted(self.spec_class, settings)
         presets = {name: value.settings for name, value in self.presets.items()}
-        derived: Mapping[str, object] = {}
+        derived = dict(derived or {})
         if self.prepare is not None:
             from_preset = inherited(presets[preset], list(settings)) if preset in presets else {}
-            derived = self.prepare({**from_preset, **settings})
+            derived |= self.prepare({**from_preset, **derived, **settings})
         return resolve(self.name, self.spec_class, settings, preset=preset, presets=presets, derived=derived)
 
     def build(self, members: tuple[Any, ...]) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from epochal.core.tensors.precision import wide
 from epochal.core.values.errors import UserError
 from epochal.core.values.spec import Spec
 
@@ -20,11 +21,12 @@ def field_tensors(
 
 
 def dtype_of(spec: Spec) -> torch.dtype:
-    return {"float32": torch.float32, "float64": torch.float64}[spec.precision]
+    """Of the parameters: ``bfloat16`` and ``tf32`` are formats of the arithmetic only."""
+    return torch.float64 if spec.precision == "float64" else torch.float32
 
 
 def device_of(spec: Spec) -> torch.device:
-    """``auto`` is the first CUDA device where there is one, else the CPU.
+    """``auto`` is the first CUDA device where there is one, else the CPU (``mps`` has to be asked for).
 
     Raises:
         UserError: the device is not there.
@@ -32,6 +34,11 @@ def device_of(spec: Spec) -> torch.device:
     if spec.device == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     device = torch.device(spec.device)
+    if device.type == "mps":
+        if not torch.backends.mps.is_available():
+            raise UserError("device=mps is not there: torch sees no Apple GPU; give device=cpu")
+        if spec.precision == "float64":
+            raise UserError("precision=float64 does not exist on device=mps; give float32, or device=cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         there = torch.cuda.device_count()
         raise UserError(
@@ -42,4 +49,4 @@ def device_of(spec: Spec) -> torch.device:
 
 def _column(values: Sequence[float], device: torch.device) -> Tensor:
     is_whole = all(isinstance(value, int) for value in values)
-    return torch.tensor(values, dtype=torch.int64 if is_whole else torch.float64, device=device)
+    return torch.tensor(values, dtype=torch.int64 if is_whole else wide(device), device=device)

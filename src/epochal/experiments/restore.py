@@ -1,11 +1,15 @@
 """From a stored run back to ordinary modules."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from epochal.core.values.errors import UserError
+from epochal.core.values.executor import InProcess
 from epochal.core.values.spec import Spec
+from epochal.engine.program import Program
 from epochal.experiments import catalog
 from epochal.store.run import Run
 
@@ -25,6 +29,13 @@ def member_spec(run: Run, member: int) -> Spec:
     return catalog.find(run.spec["experiment"]).spec_class.model_validate({**run.spec["fields"], **varied})
 
 
+def program_of(run: Run, members: Sequence[int], *, executor: InProcess) -> Program:
+    """The program that trains these members of a run, which share a pack."""
+    specs = tuple(member_spec(run, member) for member in members)
+    program: Program = catalog.find(run.spec["experiment"]).build(specs)
+    return replace(program, executor=executor)
+
+
 def restore(run: Run, member: int, step: int | None = None) -> Any:
     """A member at a step with a snapshot (the last one by default), as a ``torch.nn.Module`` in eval mode.
 
@@ -33,9 +44,7 @@ def restore(run: Run, member: int, step: int | None = None) -> Any:
     """
     spec = member_spec(run, member)
     if step is None:
-        if not run.snapshots:
-            raise UserError(f"{run.name} has no snapshots yet")
-        step = run.snapshots[-1]
+        step = run.last_snapshot(member)
     stored = run.snapshot(member, step)
     program = catalog.find(run.spec["experiment"]).build((spec.model_copy(update={"device": "cpu"}),))
     return program.network.materialise(

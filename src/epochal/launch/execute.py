@@ -1,6 +1,7 @@
 """Executes a request: makes or resumes its run directory, trains every pack, finds events, closes the run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,34 @@ from epochal.core.values.outcome import Outcome
 from epochal.core.values.request import Request
 from epochal.engine.program import Program
 from epochal.experiments.catalog import Experiment
+from epochal.launch.branch import begun
 from epochal.launch.environment import describe
-from epochal.launch.interrupts import stop_requests
-from epochal.launch.listener import Listener
-from epochal.launch.packs import packs_of
-from epochal.launch.training import Training
+from epochal.launch.interrupts import Interrupted, Requests, stop_requests
+from epochal.launch.labels import labels_of
+from epochal.launch.layout import Layout, choose, recorded, workers
+from epochal.launch.listener import Listener, Start
+from epochal.launch.memory import OutOfMemoryError, memory_wanted
+from epochal.launch.numerics import numerics
+from epochal.launch.packs import Pack, build
+from epochal.launch.training import Ended, train_pack
 from epochal.launch.transitions import events_of
+from epochal.launch.workers import train_side_by_side
 from epochal.store.directory import RunDirectory, remove_if_empty
-from epochal.store.documents import read_json
+from epochal.store.documents import read_json, read_spec
 from epochal.store.paths import RunPaths
 from epochal.store.records import read_records
+from epochal.store.states import state_steps
 
 SPLITS: tuple[Split, ...] = ("train", "val")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a run's files tell of a pack's program."""
+
+    parameters: int
+    splits: dict[str, int]
+    chain: list[str]
 
 
 def execute(
@@ -35,12 +52,14 @@ def execute(
     listener: Listener,
     *,
     command: str = "",
+    layout: Layout | None = None,
     before_done: Callable[[Path], object] | None = None,
 ) -> None:
     """Makes the run directory ``path``, or finishes it; one that is finished already is left as it is.
 
-    ``command`` is what a user gives to make or resume the run; by default the request's own.
-    ``before_done`` is called with the directory when everything but ``DONE`` is written.
+    ``command`` is what a user gives to make or resume the run; by default the request's own. ``layout`` is
+    that of a new run, by default chosen here. ``before_done`` is called with the directory when everything
+    but ``DONE`` is written.
 
     Raises:
         UserError: what the user can mend: a full disk, too little memory, a missing device, a run in use.
@@ -49,46 +68,167 @@ def execute(
     if RunPaths(path).done.exists():
         return
     is_new = not path.exists()
-    threads_before = torch.get_num_threads()
-    torch.set_num_threads(request.spec.threads or threads_before)
     try:
-        # Built before the directory exists: what cannot be built leaves nothing behind.
-        groups = packs_of(request.members)
-        programs = [experiment.build(tuple(request.members[number] for number in group)) for group in groups]
-        command = command or request.command
-        with _directory(path, request, command, groups, programs) as directory, stop_requests() as requests:
-            training = Training(directory, request, command, groups, programs, listener, requests)
-            outcomes = training.run()
-            _close(directory, request, groups, programs, outcomes, training.wall_seconds, listener)
-            if before_done:
-                listener.phase("writing the report", 0, 1)
-                before_done(path)
-            directory.finish()
+        with numerics(request.spec):
+            # Built before the directory exists: what cannot be built leaves nothing behind.
+            if not is_new:
+                layout = recorded(read_spec(path))
+            else:
+                layout = layout or choose(experiment, request)
+                if request.spec.checkpoint is not None:
+                    layout = begun(experiment, request, layout, path.parent)
+            programs = (build(experiment, request, pack) for pack in layout.packs)
+            first, facts = _examined(request, layout, programs)
+            with (
+                _directory(path, request, command or request.command, layout, first, facts) as directory,
+                stop_requests() as requests,
+            ):
+                run = _Run(experiment, request, directory, layout, listener, requests)
+                outcomes, wall_seconds = run.train()
+                _close(directory, request, run.layout, facts, outcomes, wall_seconds, listener)
+                if before_done:
+                    listener.phase("writing the report", 0, 1)
+                    before_done(path)
+                directory.finish()
     except BaseException as error:
         if is_new:
             remove_if_empty(path)
-        if wanted := _memory_wanted(error):
+        wanted = error.wanted if isinstance(error, OutOfMemoryError) else memory_wanted(error)
+        if wanted:
             raise UserError(
                 f"not enough memory to train this ({wanted}): lower width, batch_size or the members"
             ) from error
+        if problem := _compiler_problem(error):
+            raise UserError(f"compile=true does not work here ({problem}); give compile=false") from error
         raise
     finally:
-        torch.set_num_threads(threads_before)
         listener.ended()
 
 
+class _Run:
+    """The packs of one run, trained one after the other or side by side; one that does not fit is halved."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        request: Request,
+        directory: RunDirectory,
+        layout: Layout,
+        listener: Listener,
+        requests: Requests,
+    ) -> None:
+        self._experiment = experiment
+        self._request = request
+        self._directory = directory
+        self._listener = listener
+        self._requests = requests
+        self.layout = layout
+
+    def train(self) -> tuple[list[Outcome], float]:
+        """Outcome of every member in the order of the request, and the seconds of training in all."""
+        spec = self._request.spec
+        done = [
+            max(state_steps(self._directory.paths.resume, k.number), default=0) for k in self.layout.packs
+        ]
+        self._listener.started(
+            Start(
+                path=self._directory.path,
+                labels=labels_of(self._request),
+                num_packs=len(self.layout.packs),
+                updates=spec.max_steps * len(self.layout.packs),
+                updates_done=sum(done),
+                max_steps=spec.max_steps,
+            )
+        )
+        for note in self.layout.notes:
+            self._tell(note)
+        outcomes: dict[int, Outcome] = {}
+        seconds, stopped_at = 0.0, []
+        todo = list(self.layout.packs)
+        while todo:
+            too_large: list[Pack] = []
+            for pack, ended in self._in_turn(todo):
+                if isinstance(ended, OutOfMemoryError):
+                    too_large += self._halved(pack, ended)
+                    continue
+                outcomes |= dict(zip(pack.members, ended.outcomes, strict=True))
+                seconds += ended.wall_seconds
+                stopped_at += [] if ended.stopped_at is None else [ended.stopped_at]
+            if self._requests.is_stop and (stopped_at or len(outcomes) < len(self._request.members)):
+                step = min(stopped_at, default=0)
+                command = self._directory.spec["command"]
+                raise Interrupted(self._directory.path, step, spec.max_steps, command)
+            todo = too_large
+        return [outcomes[number] for number in range(len(outcomes))], seconds
+
+    def _in_turn(self, packs: Sequence[Pack]) -> Iterator[tuple[Pack, Ended | OutOfMemoryError]]:
+        spec = self._request.spec
+        if self.layout.executor == "processes":
+            count = workers(spec.threads)
+            yield from train_side_by_side(self._directory, packs, count, self._listener, self._requests)
+            return
+        for pack in packs:
+            try:
+                ended: Ended | OutOfMemoryError = train_pack(
+                    self._directory,
+                    pack,
+                    build(self._experiment, self._request, pack),
+                    self._listener,
+                    self._requests,
+                    checkpoint_minutes=spec.checkpoint_minutes,
+                    snapshot_optimizer=spec.snapshot_optimizer,
+                )
+            except (RuntimeError, MemoryError) as error:
+                if not (wanted := memory_wanted(error)):
+                    raise
+                ended = OutOfMemoryError(wanted)
+            yield pack, ended
+            if self._requests.is_stop:
+                return
+
+    def _halved(self, pack: Pack, problem: OutOfMemoryError) -> tuple[Pack, Pack]:
+        """Two packs in place of one that does not fit.
+
+        They start over: half a pack is another pack, in its bits.
+        """
+        if len(pack.members) == 1 or self.layout.origin:
+            raise problem
+        halves = pack.halves(len(self.layout.packs))
+        packs = (*(halves[0] if p.number == pack.number else p for p in self.layout.packs), halves[1])
+        self.layout = replace(self.layout, packs=packs)
+        limit = len(halves[0].members)
+        self._directory.write_spec({**self._directory.spec, **self.layout.as_spec(), "pack_limit": limit})
+        self._tell(
+            f"pack {pack.number} of {len(pack.members)} members does not fit into memory "
+            f"({problem.wanted}); it starts over as two packs of at most {limit}"
+        )
+        return halves
+
+    def _tell(self, text: str) -> None:
+        self._directory.append_log(text)
+        self._listener.noted(text)
+
+
+def _examined(request: Request, layout: Layout, programs: Iterator[Program]) -> tuple[Program, list[Facts]]:
+    """Every program built once, one in memory at a time: the first, and what is told of each."""
+    first, facts = None, []
+    for pack, program in zip(layout.packs, programs, strict=True):
+        first = first or program
+        splits: dict[str, int] = {split: program.task.size(split) for split in SPLITS}
+        chain = list(request.members[pack.members[0]].chain())
+        facts.append(Facts(parameters=program.network.layout.size, splits=splits, chain=chain))
+    assert first is not None
+    return first, facts
+
+
 def _directory(
-    path: Path,
-    request: Request,
-    command: str,
-    groups: Sequence[Sequence[int]],
-    programs: Sequence[Program],
+    path: Path, request: Request, command: str, layout: Layout, first: Program, facts: Sequence[Facts]
 ) -> RunDirectory:
     if path.exists():
         return RunDirectory.open(path)
     columns = {
         column.name: {"dtype": "float64", "unit": column.unit, "null": column.null, "source": probe.source}
-        for probe, _ in programs[0].probes
+        for probe, _ in first.probes
         for column in probe.columns
     }
     spec: dict[str, Any] = {
@@ -97,16 +237,18 @@ def _directory(
         "preset": request.preset,
         "run_id": request.run_id,
         "command": command,
+        "settings": [list(pair) for pair in request.settings],
         "fields": request.fields(),
         "defaults": type(request.spec)().model_dump(mode="json"),
-        "chain": _one_or_all([list(request.members[group[0]].chain()) for group in groups]),
+        "chain": _one_or_all([fact.chain for fact in facts]),
         "varied": list(request.varied),
         "max_steps": request.spec.max_steps,
-        "packs": [list(group) for group in groups],
+        "pack_limit": request.spec.pack_limit,
+        **layout.as_spec(),
     }
-    environment = describe(programs[0].device, torch.get_num_threads()) | {
-        "parameters": _one_or_all([program.network.layout.size for program in programs]),
-        "splits": _one_or_all([_sizes(program) for program in programs]),
+    environment = describe(first.device, torch.get_num_threads()) | {
+        "parameters": _one_or_all([fact.parameters for fact in facts]),
+        "splits": _one_or_all([fact.splits for fact in facts]),
         "wall_seconds": None,
     }
     return RunDirectory.create(
@@ -116,6 +258,7 @@ def _directory(
         environment=environment,
         members=_members_table(request),
         schema={"member": "int64", "step": "int64", "epoch": "float64", **columns},
+        fill=layout.fill,
     )
 
 
@@ -133,8 +276,8 @@ def _members_table(request: Request, outcomes: Sequence[Outcome] | None = None) 
 def _close(
     directory: RunDirectory,
     request: Request,
-    groups: Sequence[Sequence[int]],
-    programs: Sequence[Program],
+    layout: Layout,
+    facts: Sequence[Facts],
     outcomes: Sequence[Outcome],
     wall_seconds: float,
     listener: Listener,
@@ -144,34 +287,27 @@ def _close(
     environment = read_json(directory.paths.environment)
     directory.write_environment(environment | {"wall_seconds": round(wall_seconds, 3)})
     metrics = read_records(directory.paths.all_records(), directory.schema)
+    # A pack that was halved has the sizes of the pack it came from: those of its key.
+    sizes = {
+        request.members[pack.members[0]].pack_key(): fact.splits
+        for pack, fact in zip(layout.packs, facts, strict=False)
+    }
     directory.write_events(
         events_of(
             metrics,
-            _split_sizes(groups, programs),
+            [sizes[member.pack_key()] for member in request.members],
             lambda done, of: listener.phase("finding transitions", done, of),
         )
     )
 
 
-def _memory_wanted(error: BaseException) -> str:
-    """What torch said when memory ran out; empty for any other error."""
-    text = str(error)
-    is_torch = isinstance(error, RuntimeError) and ("allocate memory" in text or "out of memory" in text)
-    return text.splitlines()[0][-120:] or "no details" if is_torch or isinstance(error, MemoryError) else ""
+def _compiler_problem(error: BaseException) -> str:
+    """What the compiler of torch said; empty for any other error."""
+    if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        return ""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
 
 
 def _one_or_all(values: list[Any]) -> Any:
     """What all packs agree in, or one value per pack."""
     return values[0] if all(value == values[0] for value in values) else values
-
-
-def _sizes(program: Program) -> dict[str, int]:
-    return {split: program.task.size(split) for split in SPLITS}
-
-
-def _split_sizes(groups: Sequence[Sequence[int]], programs: Sequence[Program]) -> list[dict[str, int]]:
-    """Per member of the run, the number of examples of each split."""
-    sizes = {
-        number: _sizes(program) for group, program in zip(groups, programs, strict=True) for number in group
-    }
-    return [sizes[number] for number in range(len(sizes))]

@@ -25,7 +25,7 @@ class Listener(Protocol):
     def started(self, start: Start) -> None: ...
 
     def updated(self, pack: int, step: int) -> None:
-        """After every update of a pack."""
+        """After an update of a pack; packs in processes of their own leave some steps out."""
         ...
 
     def recorded(self, members: Sequence[int], step: int, record: Mapping[str, NDArray[np.float64]]) -> None:

@@ -52,6 +52,7 @@ class LiveDisplay:
         self._latest: dict[int, float] = {}
         self._bar = self._progress.add_task("training", total=1, visible=False)
         self._quarter = 0
+        self._steps: dict[int, int] = {}
 
     def started(self, start: Start) -> None:
         self._start = start
@@ -69,9 +70,8 @@ class LiveDisplay:
             self._live.start()
 
     def updated(self, pack: int, step: int) -> None:
-        if step == 0:
-            return
-        self._progress.advance(self._bar)
+        self._progress.advance(self._bar, max(0, step - self._steps.get(pack, step - 1)) if step else 0)
+        self._steps[pack] = step
         if self._live is None and self._start is not None:
             self._print_quarters()
 

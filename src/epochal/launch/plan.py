@@ -15,7 +15,8 @@ from epochal.engine.population import initial_population
 from epochal.engine.program import Program
 from epochal.engine.step import Stepper
 from epochal.experiments.catalog import Experiment
-from epochal.launch.packs import packs_of
+from epochal.launch.layout import choose
+from epochal.launch.packs import build
 
 TIMED_SECONDS = 2.0
 """Wall time spent on trial updates per pack; they train a throwaway population."""
@@ -66,8 +67,7 @@ def plan(experiment: Experiment, request: Request) -> Plan:
     Raises:
         UserError: a pack cannot be built.
     """
-    groups = packs_of(request.members)
-    packs = [_plan_pack(experiment.build(tuple(request.members[k] for k in group))) for group in groups]
+    packs = [_plan_pack(build(experiment, request, pack)) for pack in choose(experiment, request).packs]
     return Plan(packs=packs, peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 

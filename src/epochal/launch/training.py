@@ -1,4 +1,4 @@
-"""Trains the packs of a run one after the other, each from where it was left, and keeps what they yield."""
+"""Trains one pack from where it was left, and keeps what it yields."""
 
 import time
 from collections.abc import Sequence
@@ -8,157 +8,184 @@ from typing import Any
 import numpy as np
 import torch
 
+from epochal.core.values.errors import UserError
 from epochal.core.values.outcome import Outcome
-from epochal.core.values.request import Request
 from epochal.engine.population import Population, initial_population
 from epochal.engine.program import Program
 from epochal.engine.train import Moment, train
-from epochal.launch.interrupts import Interrupted, Requests
-from epochal.launch.labels import labels_of
-from epochal.launch.listener import Listener, Start
+from epochal.launch.interrupts import Requests
+from epochal.launch.listener import Listener
+from epochal.launch.packs import Pack
 from epochal.store.directory import RunDirectory
 from epochal.store.records import RecordWriter
 from epochal.store.snapshots import save_snapshot
-from epochal.store.states import load_state, save_state, state_steps
+from epochal.store.states import load_state, save_state
 
 
-@dataclass(kw_only=True)
-class _Pack:
-    """One pack under way."""
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """What became of a pack's members, in order; ``stopped_at`` is the step of an interrupt, or None."""
 
-    number: int
-    members: Sequence[int]
-    program: Program
-    population: Population
-    writer: RecordWriter
+    outcomes: Sequence[Outcome]
     wall_seconds: float
-    stored_step: int
-    stored_at: float
+    stopped_at: int | None = None
 
 
-class Training:
-    """All packs of one run; ``wall_seconds`` of training, earlier attempts included."""
+def train_pack(
+    directory: RunDirectory,
+    pack: Pack,
+    program: Program,
+    listener: Listener,
+    requests: Requests,
+    *,
+    checkpoint_minutes: float,
+    snapshot_optimizer: bool,
+) -> Ended:
+    """Trains until the end, or until a stop is asked for; the state is stored in both cases.
+
+    Raises:
+        UserError: the state that a run begins from (another run's) cannot be read.
+    """
+    training = _Training(directory, pack, program, listener, requests, checkpoint_minutes, snapshot_optimizer)
+    with training.writer:
+        return training.run()
+
+
+class _Training:
+    """One pack under way."""
 
     def __init__(
         self,
         directory: RunDirectory,
-        request: Request,
-        command: str,
-        groups: Sequence[Sequence[int]],
-        programs: Sequence[Program],
+        pack: Pack,
+        program: Program,
         listener: Listener,
         requests: Requests,
+        checkpoint_minutes: float,
+        snapshot_optimizer: bool,
     ) -> None:
         self._directory = directory
-        self._request = request
-        self._command = command
-        self._groups = groups
-        self._programs = programs
+        self._pack = pack
+        self._program = program
         self._listener = listener
         self._requests = requests
-        self.wall_seconds = 0.0
+        self._interval = checkpoint_minutes * 60
+        self._keeps_optimizer = snapshot_optimizer
+        self._is_fresh = False
+        self._population, offset, self._wall_seconds = self._restored()
+        self._stored_step, self._stored_at = self._population.step, time.monotonic()
+        self.writer: RecordWriter = directory.record_writer(pack.number, offset)
 
-    def run(self) -> list[Outcome]:
-        """Outcome of every member, in the order of the request."""
-        spec, numbers = self._request.spec, range(len(self._groups))
-        self._listener.started(
-            Start(
-                path=self._directory.path,
-                labels=labels_of(self._request),
-                num_packs=len(numbers),
-                updates=spec.max_steps * len(numbers),
-                updates_done=sum(self._steps_done(number) for number in numbers),
-                max_steps=spec.max_steps,
-            )
+    def run(self) -> Ended:
+        started = time.monotonic() - self._wall_seconds
+        stopped_at = None
+        for moment in train(self._program, self._population, is_fresh=self._is_fresh):
+            self._keep(moment)
+            self._listener.updated(self._pack.number, moment.step)
+            now = time.monotonic()
+            self._wall_seconds = now - started
+            if self._requests.is_stop:
+                stopped_at = moment.step
+                break
+            if now - self._stored_at > self._interval:
+                self._store()
+        if self._stored_step < self._population.step:
+            self._store()
+        return Ended(
+            outcomes=self._population.outcomes(self._program.max_steps),
+            wall_seconds=self._wall_seconds,
+            stopped_at=stopped_at,
         )
-        outcomes: dict[int, Outcome] = {}
-        for number in numbers:
-            pack = self._restored(number)
-            with pack.writer:
-                self._train(pack)
-            self.wall_seconds += pack.wall_seconds
-            outcomes |= dict(zip(pack.members, pack.population.outcomes(spec.max_steps), strict=True))
-        return [outcomes[number] for number in range(len(outcomes))]
 
-    def _steps_done(self, pack: int) -> int:
-        return max(state_steps(self._directory.paths.resume, pack), default=0)
-
-    def _restored(self, number: int) -> _Pack:
-        program, paths = self._programs[number], self._directory.paths
-        population = initial_population(program)
+    def _restored(self) -> tuple[Population, int, float]:
+        """The population, the bytes of records that belong to it, the seconds it took so far."""
+        number, paths = self._pack.number, self._directory.paths
+        population = initial_population(self._program)
         state, notes = load_state(paths.resume, number, records=paths.records(number))
         for note in notes:
             self._tell(note)
-        if state is None:
-            return self._pack(number, population, record_offset=0, wall_seconds=0.0)
+        if state is None or state.meta["members"] != list(self._pack.members):
+            if self._directory.spec["origin"].get("step"):
+                raise UserError(
+                    f"pack {number} of {self._directory.path} has lost the state that it began from; remove "
+                    "the run and give its command again"
+                )
+            # Members of a pack that was split start over: half a pack is another pack, in its bits.
+            forget(self._directory, number)
+            return population, 0, 0.0
         tensors = {name: torch.from_numpy(array) for name, array in state.tensors.items()}
-        population = population.restored(state.step, tensors)
-        self._tell(f"pack {number} continues after step {state.step}")
-        return self._pack(number, population, state.record_offset, state.meta["wall_seconds"])
-
-    def _pack(self, number: int, population: Population, record_offset: int, wall_seconds: float) -> _Pack:
-        return _Pack(
-            number=number,
-            members=self._groups[number],
-            program=self._programs[number],
-            population=population,
-            writer=self._directory.record_writer(number, record_offset),
-            wall_seconds=wall_seconds,
-            stored_step=population.step,
-            stored_at=time.monotonic(),
+        population = population.restored(
+            state.step, tensors, optimizer_start=state.meta.get("optimizer_start", 0)
         )
+        self._is_fresh = state.meta.get("is_fresh", False)
+        if state.step < self._program.max_steps:
+            self._tell(f"pack {number} continues after step {state.step}")
+        return population, state.record_offset, state.meta["wall_seconds"]
 
-    def _train(self, pack: _Pack) -> None:
-        interval = self._request.spec.checkpoint_minutes * 60
-        started = time.monotonic() - pack.wall_seconds
-        for moment in train(pack.program, pack.population):
-            self._keep(pack, moment)
-            self._listener.updated(pack.number, moment.step)
-            now = time.monotonic()
-            pack.wall_seconds = now - started
-            if self._requests.is_stop:
-                self._store(pack)
-                path, limit = self._directory.path, pack.program.max_steps
-                raise Interrupted(path, moment.step, limit, self._command)
-            if now - pack.stored_at > interval:
-                self._store(pack)
-        if pack.stored_step < pack.population.step:
-            self._store(pack)
-
-    def _keep(self, pack: _Pack, moment: Moment) -> None:
+    def _keep(self, moment: Moment) -> None:
+        population = self._population
+        members = [self._pack.members[row] for row in population.rows.tolist()]
         if moment.is_snapshot_due:
-            tensors = {"params": _array(pack.population.flat), "buffers": _array(pack.population.buffers)}
+            tensors = {"params": population.flat, "buffers": population.buffers}
+            if self._keeps_optimizer:
+                tensors |= {f"optimizer.{name}": value for name, value in population.optimizer.items()}
             save_snapshot(
-                self._directory.paths.snapshots, pack.number, moment.step, tensors, members=pack.members
+                self._directory.paths.snapshots,
+                self._pack.number,
+                moment.step,
+                {name: as_array(value) for name, value in tensors.items()},
+                members=members,
+                meta={"optimizer_start": population.optimizer_start},
             )
         if moment.record is None:
             return
-        alive = np.flatnonzero(_array(pack.population.is_alive)).tolist()
-        epoch = moment.step / pack.program.steps_per_epoch
+        alive = np.flatnonzero(as_array(population.is_alive)).tolist()
+        epoch = moment.step / self._program.steps_per_epoch
         rows = [
-            {"member": pack.members[row], "step": moment.step, "epoch": epoch}
+            {"member": members[row], "step": moment.step, "epoch": epoch}
             | {column: values[row] for column, values in moment.record.items()}
             for row in alive
         ]
-        pack.writer.append(rows)
-        self._listener.recorded(pack.members, moment.step, moment.record)
+        self.writer.append(rows)
+        self._listener.recorded(members, moment.step, moment.record)
 
-    def _store(self, pack: _Pack) -> None:
-        pack.writer.sync()
+    def _store(self) -> None:
+        population = self._population
+        self.writer.sync()
         save_state(
             self._directory.paths.resume,
-            pack.number,
-            pack.population.step,
-            {name: _array(tensor) for name, tensor in pack.population.tensors().items()},
-            {"wall_seconds": pack.wall_seconds},
-            record_offset=pack.writer.offset,
+            self._pack.number,
+            population.step,
+            {name: as_array(tensor) for name, tensor in population.tensors().items()},
+            state_meta(self._pack, population, self._wall_seconds),
+            record_offset=self.writer.offset,
         )
-        pack.stored_step, pack.stored_at = pack.population.step, time.monotonic()
+        self._stored_step, self._stored_at = population.step, time.monotonic()
 
     def _tell(self, text: str) -> None:
         self._directory.append_log(text)
         self._listener.noted(text)
 
 
-def _array(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
+def state_meta(pack: Pack, population: Population, wall_seconds: float) -> dict[str, Any]:
+    """What a resume state holds besides tensors."""
+    return {
+        "members": list(pack.members),
+        "wall_seconds": wall_seconds,
+        "optimizer_start": population.optimizer_start,
+    }
+
+
+def forget(directory: RunDirectory, pack: int) -> None:
+    """Removes the states and snapshots of a pack that starts over; its records are cut when it does."""
+    paths = directory.paths
+    for folder, pattern in (
+        (paths.resume, f"pack-{pack}-step-*"),
+        (paths.snapshots, f"step-*-pack-{pack}.*"),
+    ):
+        for file in folder.glob(pattern):
+            file.unlink()
+
+
+def as_array(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
     return np.asarray(tensor.detach().cpu().numpy())

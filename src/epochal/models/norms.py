@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from epochal.core.tensors.tap import Tap
+from epochal.core.values.errors import UserError
 
 Norm = Literal["batch", "group", "none"]
 MAX_GROUPS = 32
@@ -47,21 +48,26 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
 
     def forward(self, h: Float[Tensor, "B channels H W"], tap: Tap) -> Float[Tensor, "B channels H W"]:
+        kept, exact = h.dtype, self.running_mean.dtype  # statistics of bfloat16 activations are float32
+        h, weight, bias = h.to(exact), self.weight.to(exact), self.bias.to(exact)
         if not tap.training:
             return nn.functional.batch_norm(
-                h, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+                h, self.running_mean, self.running_var, weight, bias, eps=self.eps
+            ).to(kept)
+        if h.shape[0] * h.shape[2] * h.shape[3] == 1:
+            raise UserError(
+                "batch norm cannot train on a batch of one image with one pixel left: "
+                "give last_batch=drop, a larger batch_size, or norm=group"
             )
         # torch's kernel may update a copy of running statistics that are slices of a larger matrix, and says
         # nothing. With fresh ones and momentum 1 they become the batch's own, which are then blended in here.
         mean = torch.zeros_like(self.running_mean, memory_format=torch.contiguous_format)
         var = torch.zeros_like(self.running_var, memory_format=torch.contiguous_format)
-        h = nn.functional.batch_norm(
-            h, mean, var, self.weight, self.bias, training=True, momentum=1.0, eps=self.eps
-        )
+        h = nn.functional.batch_norm(h, mean, var, weight, bias, training=True, momentum=1.0, eps=self.eps)
         with torch.no_grad():
             self.running_mean.mul_(1 - self.momentum).add_(mean, alpha=self.momentum)
             self.running_var.mul_(1 - self.momentum).add_(var, alpha=self.momentum)
-        return h
+        return h.to(kept)
 
 
 class GroupNorm(nn.Module):

@@ -31,6 +31,9 @@ class Transformer(nn.Module):
     Sites: ``embed [B, S, D]``; per block ``block.l.attention [B, Q, S, H]`` (weights that sum to one over
     S), ``block.l.mlp [B, Q, R D]`` (activations), ``block.l [B, Q, D]`` (residual stream after it);
     ``readout [B, D]``. Q is 1 in the last block if only the last position is read, else S.
+
+    In training, dropout of rate ``dropout_rate`` acts on the embedding, the attention weights, and what
+    attention and MLP add to the residual stream (Vaswani et al. 2017, section 5.4).
     """
 
     def __init__(
@@ -47,8 +50,10 @@ class Transformer(nn.Module):
         activation: Activation,
         position: Position,
         readout: Readout,
+        dropout_rate: float = 0.0,
     ) -> None:
         super().__init__()
+        self.dropout_rate = dropout_rate
         self.readout = readout
         self.embed = nn.Embedding(vocabulary, width)
         self.position = nn.Embedding(sequence_length, width) if position == "learned" else None
@@ -59,6 +64,7 @@ class Transformer(nn.Module):
                 hidden=round(mlp_ratio * width),
                 layer_norm=layer_norm,
                 activation=activation,
+                dropout_rate=dropout_rate,
             )
             for _ in range(depth)
         )
@@ -71,7 +77,7 @@ class Transformer(nn.Module):
             h = h + self.position.weight
         else:
             h = h + sinusoidal(tokens.shape[1], h.shape[-1], h.dtype, h.device)
-        h = tap("embed", h)
+        h = tap.dropout("embed", tap("embed", h), self.dropout_rate)
         for place, block in enumerate(self.block):
             is_last = place == len(self.block) - 1
             h = block(h, tap, f"block.{place}", last_only=is_last and self.readout == "last")
@@ -85,9 +91,17 @@ class Block(nn.Module):
     """Attention, then an MLP, each added to the residual stream."""
 
     def __init__(
-        self, *, width: int, heads: int, hidden: int, layer_norm: Norm, activation: Activation
+        self,
+        *,
+        width: int,
+        heads: int,
+        hidden: int,
+        layer_norm: Norm,
+        activation: Activation,
+        dropout_rate: float,
     ) -> None:
         super().__init__()
+        self.dropout_rate = dropout_rate
         self.heads = heads
         self.layer_norm = layer_norm
         self.activation = nn.functional.relu if activation == "relu" else nn.functional.gelu
@@ -110,11 +124,12 @@ class Block(nn.Module):
             queries = source[:, -1:] if pre else h
         else:
             queries = source
-        h = h + self._attend(queries, source, tap, f"{site}.attention")
+        attended = self._attend(queries, source, tap, f"{site}.attention")
+        h = h + tap.dropout(f"{site}.attended", attended, self.dropout_rate)
         h = self.norm_attention(h) if post and self.norm_attention else h
         inner = self.norm_mlp(h) if pre and self.norm_mlp else h
         hidden = tap(f"{site}.mlp", self.activation(dense(self.up, inner)))
-        h = h + dense(self.down, hidden)
+        h = h + tap.dropout(f"{site}.down", dense(self.down, hidden), self.dropout_rate)
         h = self.norm_mlp(h) if post and self.norm_mlp else h
         return tap(site, h)
 
@@ -130,7 +145,7 @@ class Block(nn.Module):
         scores = (q * k).sum(-1) / math.sqrt(split[1])
         if queries.shape[1] > 1:
             scores = scores + _causal(source.shape[1], scores.dtype, scores.device)[:, :, None]
-        weights = tap(site, scores.softmax(2))
+        weights = tap.dropout(site, tap(site, scores.softmax(2)), self.dropout_rate)
         return dense(self.output, (weights[..., None] * v).sum(2).flatten(-2))
 
 

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,11 +44,13 @@ class RunDirectory:
         environment: Mapping[str, Any],
         members: pl.DataFrame,
         schema: Schema,
+        fill: Callable[[RunPaths], None] = lambda _paths: None,
     ) -> Self:
         """Make ``runs/name``, locked. It appears whole: built in a hidden sibling and renamed.
 
         What killed processes left half-built in ``runs`` is removed on the way. ``spec`` gets the format
-        number; ``members`` needs ``member`` and ``member_id``, ``schema`` needs ``member`` and ``step``.
+        number; ``fill`` may add what the run starts with; ``members`` needs ``member`` and ``member_id``,
+        ``schema`` needs ``member`` and ``step``.
 
         Raises:
             UserError: the run exists, or the disk is full; no trace of it remains then.
@@ -76,6 +78,7 @@ class RunDirectory:
                 write_json(building.environment, environment)
                 write_json(building.schema, {"format": RUN_FORMAT, "columns": declared_columns(schema)})
                 write_parquet(building.members, members_table(members))
+                fill(building)
                 os.rename(hidden, final)
                 sync_folder(runs)
         except BaseException:
@@ -121,6 +124,9 @@ class RunDirectory:
     def record_writer(self, pack: int, offset: int | None = None) -> RecordWriter:
         """The writer of a pack's records, with the run's schema; see `RecordWriter`."""
         return RecordWriter(self.paths.records(pack), self.schema, offset)
+
+    def write_spec(self, spec: Mapping[str, Any]) -> None:
+        write_json(self.paths.spec, spec)
 
     def write_members(self, members: pl.DataFrame) -> None:
         write_parquet(self.paths.members, members_table(members))

@@ -13,7 +13,7 @@ from epochal.store.documents import read_json, read_parquet, read_spec
 from epochal.store.paths import RunPaths
 from epochal.store.records import read_records
 from epochal.store.sealed import Array
-from epochal.store.snapshots import load_member_snapshot, snapshot_steps
+from epochal.store.snapshots import has_member, load_member_snapshot, snapshot_steps
 from epochal.store.tables import EVENT_SCHEMA
 
 Modeller = Callable[["Run", int, int | None], Any]
@@ -94,6 +94,17 @@ class Run:
             UserError: there is none at that step (with the nearest steps), or it is damaged.
         """
         return load_member_snapshot(self.paths.snapshots, member, step)
+
+    def last_snapshot(self, member: int) -> int:
+        """The last step with a snapshot of this member: one that stopped early has left the later ones.
+
+        Raises:
+            UserError: there is none.
+        """
+        for step in reversed(self.snapshots):
+            if has_member(self.paths.snapshots, member, step):
+                return step
+        raise UserError(f"{self.name} has no snapshot of member {member} yet")
 
     def model(self, member: int, step: int | None = None) -> Any:
         """The network of a member at a step with a snapshot (the last by default), as an ``nn.Module``.

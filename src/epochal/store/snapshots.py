@@ -71,6 +71,19 @@ def load_snapshot(directory: Path, pack: int, step: int) -> Snapshot:
     )
 
 
+def find_snapshot(directory: Path, member: int, step: int) -> Snapshot:
+    """The snapshot at ``step`` of the pack that a member belongs to.
+
+    Raises:
+        UserError: there is none (with the nearest steps), or it is damaged.
+    """
+    for pack in packs_at(directory, step):
+        found = load_snapshot(directory, pack, step)
+        if member in found.members:
+            return found
+    raise _missing(directory, f"member {member}", step)
+
+
 def load_member_snapshot(directory: Path, member: int, step: int) -> dict[str, Array]:
     """One member's rows at a step, ``[...]`` each. Reads and checks these rows only.
 
@@ -86,6 +99,23 @@ def load_member_snapshot(directory: Path, member: int, step: int) -> dict[str, A
         except DamagedError as error:
             raise _damaged(path, error) from error
     raise _missing(directory, f"member {member}", step)
+
+
+def has_member(directory: Path, member: int, step: int) -> bool:
+    """Whether there is a readable snapshot of this member at ``step``."""
+    for path in directory.glob(f"step-{step:08d}-pack-*.safetensors"):
+        try:
+            if member in read_meta(path)["members"]:
+                return True
+        except DamagedError:
+            continue  # another pack's, or unreadable: then there is none to be had
+    return False
+
+
+def packs_at(directory: Path, step: int) -> list[int]:
+    """Packs with a snapshot at ``step``."""
+    matches = (_NAME.fullmatch(path.name) for path in directory.glob(f"step-{step:08d}-pack-*.safetensors"))
+    return sorted(int(m["pack"]) for m in matches if m)
 
 
 def snapshot_steps(directory: Path) -> list[int]:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from epochal.core.tensors import random
 from epochal.core.tensors.batch import Batch
+from epochal.core.tensors.precision import wide
 from epochal.core.tensors.random import Key
 from epochal.core.tensors.task import Fields, Split
 from epochal.core.values.errors import UserError
@@ -168,7 +169,7 @@ class Images:
     def _shift(self, key: Key, index: Int64[Tensor, " B"]) -> Int64[Tensor, "B 1"]:
         """Uniform on ``-crop_padding .. crop_padding``."""
         places = 2 * self.crop_padding + 1
-        return (random.uniform(key, index, torch.float64) * places).long()[:, None] - self.crop_padding
+        return (random.uniform(key, index, wide(index.device)) * places).long()[:, None] - self.crop_padding
 
     def _prepared(self, pixels: Tensor) -> Float[Tensor, "B C H W"]:
         inputs = pixels.to(self.dtype) * self._scale + self._offset

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -19,16 +18,26 @@ class Network:
     """Calls a module with parameters and buffers from outside, for one member.
 
     The module holds no numbers of its own: it is built on ``meta``, takes ``(inputs, tap)`` and returns
-    logits ``[B, C]``. ``initialise`` gives fresh parameters and buffers, by name, from a key.
+    logits ``[B, C]``. ``initialise`` gives fresh parameters and buffers, by name, from a key. Parameters and
+    inputs are cast to ``computing_in`` inside a call, and the logits back: in bfloat16 the parameters
+    themselves would lose small updates.
     """
 
-    def __init__(self, build: Callable[[], nn.Module], initialise: Initialise) -> None:
+    def __init__(
+        self,
+        build: Callable[[], nn.Module],
+        initialise: Initialise,
+        *,
+        computing_in: torch.dtype | None = None,
+    ) -> None:
         with torch.device("meta"):
             self.module = build()
         self._build = build
         self._initialise = initialise
+        self._computing_in = computing_in
         self.layout = Layout.of({name: p.shape for name, p in self.module.named_parameters()})
         self.buffer_layout = Layout.of({name: b.shape for name, b in self.module.named_buffers()})
+        self._slots = self._find_slots()
 
     def init(self, key: Key, dtype: torch.dtype) -> tuple[Float[Tensor, " P"], Float[Tensor, " Q"]]:
         """Parameters and buffers of one member as flat vectors, on the key's device."""
@@ -39,9 +48,17 @@ class Network:
         self, params: Mapping[str, Tensor], buffers: Mapping[str, Tensor], inputs: Tensor, tap: Tap = SILENT
     ) -> Tensor:
         """Logits of one member; differentiable in ``params`` and usable under ``vmap``."""
+        if self._computing_in is not None:
+            kept = next(iter(params.values())).dtype
+            params = {name: value.to(self._computing_in) for name, value in params.items()}
+            inputs = inputs.to(self._computing_in) if inputs.is_floating_point() else inputs
         with self._bound(params, buffers):
             logits: Tensor = self.module.forward(inputs, tap)
-            return logits
+        return logits if self._computing_in is None else logits.to(kept)
+
+    def computing(self, dtype: torch.dtype) -> "Network":
+        """The same network with its arithmetic in ``dtype``."""
+        return Network(self._build, self._initialise, computing_in=dtype)
 
     def materialise(self, flat: Float[Tensor, " P"], buffers: Float[Tensor, " Q"]) -> nn.Module:
         """An ordinary module that holds copies of these numbers."""
@@ -63,8 +80,7 @@ class Network:
             for registry, name, _, empty in self._slots:
                 registry[name] = empty
 
-    @cached_property
-    def _slots(self) -> list[tuple[dict[str, Tensor | None], str, str, Tensor]]:
+    def _find_slots(self) -> list[tuple[dict[str, Tensor | None], str, str, Tensor]]:
         return [
             (registry, name, f"{path}.{name}" if path else name, tensor)
             for path, module in self.module.named_modules()

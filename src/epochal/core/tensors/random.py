@@ -19,6 +19,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from epochal.core.tensors.precision import wide
+
 Key = Int64[Tensor, "*keys"]
 """Randomness of one stream at one step; any shape, usually a scalar or ``[M]``."""
 
@@ -63,8 +65,9 @@ def normal(
 ) -> Float[Tensor, "..."]:
     """Standard normal by Box and Muller's transform of 2 x 32 bits, computed in float64; |z| < 6.8."""
     word = bits(key, index)
-    radius = (_shift(word, 32).double() + 0.5) * 2.0**-32
-    angle = (word & 0xFFFFFFFF).double() * (2.0**-32 * 2.0 * math.pi)
+    exact = wide(word.device)
+    radius = (_shift(word, 32).to(exact) + 0.5) * 2.0**-32
+    angle = (word & 0xFFFFFFFF).to(exact) * (2.0**-32 * 2.0 * math.pi)
     return (torch.sqrt(-2.0 * torch.log(radius)) * torch.cos(angle)).to(dtype)
 
 
@@ -72,7 +75,7 @@ def bernoulli(
     key: Key, index: Shape | Int64[Tensor, "*shape"], probability: float | Float[Tensor, "..."]
 ) -> torch.Tensor:
     """True with the given probability (0 and 1 are exact)."""
-    return uniform(key, index, torch.float64) < probability
+    return uniform(key, index, wide(key.device)) < probability
 
 
 def permutation(key: Key, size: int) -> Int64[Tensor, "*keys size"]:
@@ -102,6 +105,11 @@ def _mix(word: Int64[Tensor, "..."]) -> Int64[Tensor, "..."]:
     return word ^ _shift(word, 31)
 
 
-@cache
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # a hash of text cannot be traced
 def _name_bits(name: str) -> int:
+    return _hashed(name)
+
+
+@cache
+def _hashed(name: str) -> int:
     return _signed(int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little"))

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epochal.core.tensors import random
+from epochal.core.tensors.precision import wide
 from epochal.core.tensors.random import Key
 
 Edit = Callable[[str, Tensor], Tensor]
@@ -45,7 +46,7 @@ class Tap:
         if not self.training or (not isinstance(rate, Tensor) and rate == 0):
             return activation
         assert self.key is not None, f"dropout at {site} needs Tap(key=...)"
-        keep = 1.0 - torch.as_tensor(rate, dtype=torch.float64, device=activation.device)
+        keep = 1.0 - torch.as_tensor(rate, dtype=wide(activation.device), device=activation.device)
         is_kept = random.bernoulli(random.fold(self.key, site), tuple(activation.shape), keep)
         # The mask, not the activation, is divided: infinities at rate 1 would make the gradient NaN.
         mask = torch.where(is_kept, 1.0 / keep, 0.0).to(activation.dtype)

@@ -15,7 +15,7 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What a transform may read. ``step`` counts completed updates before this one.
+    """What a transform may read. ``step`` counts the updates that its state has seen before this one.
 
     Hyperparameters are float64 ``[M, 1]``: what is derived from them (1 - beta^t) is derived in float64
     and cast to the parameters' dtype once; in float32, 1 - 0.999 is off by 1.3e-5.

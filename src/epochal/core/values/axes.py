@@ -14,7 +14,7 @@ text                   values                                      note
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
 MAX_VALUES = 100_000
@@ -80,6 +80,11 @@ def value_text(value: object) -> str:
     if isinstance(value, list | tuple):
         return ",".join(value_text(item) for item in value)
     return str(value)
+
+
+def described(values: Mapping[str, object]) -> str:
+    """``seed=0, weight_decay=0.1``."""
+    return ", ".join(f"{name}={value_text(value)}" for name, value in values.items())
 
 
 def _range(start_text: str, stop_text: str, step_text: str | None) -> list[str]:

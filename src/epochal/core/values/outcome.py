@@ -13,3 +13,7 @@ class Outcome:
     status: Status
     step: int
     reason: str = ""
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status != "running"

@@ -40,9 +40,18 @@ class Request:
 
     @property
     def run_id(self) -> str:
-        """Hash of everything that decides what the run holds; where it executes is left out."""
+        """Hash of everything that decides what the run holds; where it executes is left out.
+
+        Fields at their defaults are left out too, so that a new field changes no identity.
+        """
         spec = self.spec
-        observed = spec.model_dump(mode="json", include={*spec.of_kind("observe"), "max_steps"})
+        names = {*spec.of_kind("observe"), "max_steps"}
+        neutral = type(spec)().model_dump(mode="json", include=names)
+        observed = {
+            name: value
+            for name, value in spec.model_dump(mode="json", include=names).items()
+            if value != neutral[name]
+        }
         return digest({"semantics": SEMANTICS, "members": self.member_ids, "observed": observed})
 
     @property
@@ -53,7 +62,9 @@ class Request:
             for field, text in self.settings
             if self._is_telling(field)
         )
-        words = [self.experiment, *([self.preset] if self.preset else []), *telling]
+        run_id, _, step = self.spec.checkpoint_id.partition("@")
+        begins = [f"from_{run_id[:8]}_{step}"] if step else []
+        words = [self.experiment, *([self.preset] if self.preset else []), *begins, *telling]
         readable = "-".join(
             re.sub(r"[^A-Za-z0-9.]+", "_", word.replace(":", "to")).strip("_.") for word in words
         )

@@ -47,7 +47,7 @@ def blocks_of(spec_class: type[Spec], settings: Settings, errors: list[str]) -> 
             elif key and owner in spec_class.model_fields and holds_mapping(spec_class, owner):
                 mappings.setdefault(owner, {})[key] = given
             else:
-                blocks.append({name: _values(spec_class, name, given)})
+                blocks.append({name: values_of(spec_class, name, given)})
         except UserError as error:
             errors.append(str(error))
     return blocks + [{owner: [entries]} for owner, entries in mappings.items()]
@@ -64,7 +64,7 @@ def _paired(spec_class: type[Spec], text: str) -> Block:
         raise UserError(str(error)) from error
     if pairs is None:
         raise UserError(f"zip={text} pairs nothing; write zip(x=1,2,y=3,4)")
-    block = {name: _values(spec_class, name, values) for name, values in pairs}
+    block = {name: values_of(spec_class, name, values) for name, values in pairs}
     if len(block) < len(pairs):
         raise UserError(f"{text} names a field twice")
     lengths = {name: len(values) for name, values in block.items()}
@@ -74,7 +74,12 @@ def _paired(spec_class: type[Spec], text: str) -> Block:
     return block
 
 
-def _values(spec_class: type[Spec], name: str, given: object) -> list[object]:
+def values_of(spec_class: type[Spec], name: str, given: object) -> list[object]:
+    """The values that a setting of one field stands for.
+
+    Raises:
+        UserError: no such field, or what is given is in no form that it takes.
+    """
     field = spec_class.model_fields.get(name)
     if field is None:
         raise UserError(f"unknown field {name}{did_you_mean(name, spec_class.model_fields)}")
@@ -114,7 +119,7 @@ def _value(text: str, kinds: set[Any]) -> object:
     """Text as the field's type reads it: ``none`` as None, ``1e5`` as a whole number where one is due."""
     if text.lower() in ("none", "null") and type(None) in kinds:
         return None
-    if int in kinds and float not in kinds and re.fullmatch(r"[+-]?[\d.]+(?:[eE][+-]?\d{1,2})?", text):
+    if int in kinds and re.fullmatch(r"[+-]?[\d.]+(?:[eE][+-]?\d{1,2})?", text):
         if re.fullmatch(r"[+-]?\d{1,40}", text):
             return int(text)
         try:

@@ -7,36 +7,56 @@ member; a population is a list of them (see ``request``).
 import re
 from typing import Annotated, Any, Literal, Self
 
-from annotated_types import Ge
+from annotated_types import Ge, Gt, Lt
 from pydantic import model_validator
 
+from epochal.core.values.batches import LastBatch, examples_per_update
+from epochal.core.values.executor import Executor
 from epochal.core.values.fields import execute, is_identity, kind_of, observe, static, vary
 from epochal.core.values.optimization import Optimization
 from epochal.core.values.schedule import Schedule
 
 LARGEST_SEED = 2**63 - 1
 _SEED: dict[str, Any] = {"ge": 0, "le": LARGEST_SEED}
+StopMetric = Literal["none", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
 _STREAM = "seed of this stream alone; none = the member's seed"
 
 
 class Spec(Optimization):
     """One member, completely described. Immutable; unknown fields are refused."""
 
-    batch_size: Annotated[int, Ge(1)] | Literal["full"] = static(
-        "full", "examples per update; full = the whole training set. A remainder of an epoch is left out"
+    batch_size: Annotated[int, Ge(1)] | Annotated[float, Gt(0), Lt(1)] | Literal["full"] = static(
+        "full", "examples per update: a number, a fraction of the training set, or full"
     )
-    precision: Literal["float32", "float64"] = static("float32", "number format of parameters and arithmetic")
+    last_batch: LastBatch = static("drop", "what becomes of an epoch's remainder, too small for a batch")
+    precision: Literal["float32", "tf32", "bfloat16", "float64"] = static(
+        "float32", "arithmetic; bfloat16 and tf32 keep parameters in float32, tf32 needs CUDA to differ"
+    )
 
     max_steps: int = static(10_000, "updates to train for", ge=1, le=10**9, identity=False)
+    stop_metric: StopMetric = static("none", "ends a member's training early, by evaluations of its own")
+    stop_at: float | None = static(None, "stops once stop_metric is as good as this")
+    stop_patience: int = static(0, "stops after so many evaluations without an improvement; 0 = never", ge=0)
+    stop_every: Schedule = static(Schedule(every=100), "when stop_metric is evaluated")
     record_every: Schedule = observe(
         Schedule(every=100, per_decade=20), "when to measure: every k steps, log:n per decade, or k+log:n"
     )
     probes: tuple[str, ...] = observe(("loss", "accuracy", "weight_norm", "gradient_norm"), "what to measure")
     probe_every: dict[str, Schedule] = observe({}, "schedules of single probes: probe_every.NAME=200")
     snapshot_every: Schedule = observe(Schedule(per_decade=3), "when to store all parameters")
+    snapshot_optimizer: bool = observe(False, "also store the optimiser in snapshots, to branch off exactly")
+    checkpoint: str | None = execute(
+        None, "RUN@step to go on from, with that run's fields where none is given"
+    )
+    checkpoint_id: str = static("", "which states checkpoint=RUN@step means; filled in")
     checkpoint_minutes: float = execute(1.0, "wall time between resume states, in minutes", gt=0)
-    device: str = execute("auto", "auto, cpu, cuda or cuda:K")
+    device: str = execute("auto", "auto, cpu, cuda, cuda:K or mps")
     threads: int = execute(0, "threads of the CPU; 0 = all cores", ge=0, le=1024)
+    executor: Executor | Literal["auto"] = execute(
+        "auto", "how a pack's members train: vmap (batched), loop (in turn), processes; auto = as measured"
+    )
+    pack_limit: int = execute(0, "most members of a pack; 0 = no limit until memory runs out", ge=0)
+    compile: bool = execute(False, "compile the forward and backward pass (takes minutes; backprop only)")
 
     split_seed: int | None = vary(None, f"train/validation split: {_STREAM}", **_SEED)
     init_seed: int | None = vary(None, f"initial parameters: {_STREAM}", **_SEED)
@@ -45,8 +65,12 @@ class Spec(Optimization):
 
     @model_validator(mode="after")
     def _execution_and_observation(self) -> Self:
-        if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", self.device):
-            raise ValueError(f"device={self.device} is not one of auto, cpu, cuda, cuda:K")
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", self.device):
+            raise ValueError(f"device={self.device} is not one of auto, cpu, cuda, cuda:K, mps")
+        if self.stop_metric != "none" and self.stop_at is None and not self.stop_patience:
+            raise ValueError(f"stop_metric={self.stop_metric} never stops: give stop_at or stop_patience")
+        if self.stop_metric == "none" and (self.stop_at is not None or self.stop_patience):
+            raise ValueError("stop_at and stop_patience need stop_metric, such as stop_metric=val_accuracy")
         if strangers := sorted(set(self.probe_every) - set(self.probes)):
             raise ValueError(
                 f"probe_every.{strangers[0]} schedules a probe that probes={','.join(self.probes)} lacks"
@@ -88,6 +112,14 @@ class Spec(Optimization):
     def of_kind(cls, *kinds: str) -> list[str]:
         """Names of the fields of these kinds, in the order of declaration."""
         return [name for name, field in cls.model_fields.items() if kind_of(field) in kinds]
+
+    def examples_per_update(self, train_size: int) -> int | None:
+        """Of a training set of this size; None for all of it.
+
+        Raises:
+            ValueError: the batch is larger than the set.
+        """
+        return examples_per_update(self.batch_size, train_size)
 
     def pack_key(self) -> tuple[object, ...]:
         """Members with equal keys can train in one program: equal static fields and equal data sizes."""

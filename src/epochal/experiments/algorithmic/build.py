@@ -36,4 +36,5 @@ def _transformer(spec: AlgorithmicSpec, task: Arithmetic) -> torch.nn.Module:
         activation=spec.activation,
         position=spec.position,
         readout=spec.readout,
+        dropout_rate=spec.dropout,
     )

@@ -28,6 +28,7 @@ class AlgorithmicSpec(Spec):
     activation: Literal["relu", "gelu"] = static("relu", "non-linearity of the MLP")
     position: Literal["learned", "sinusoidal"] = static("learned", "encoding of positions")
     readout: Literal["last", "mean"] = static("last", "what is unembedded: the last position or their mean")
+    dropout: float = static(0.0, "share of activations and attention weights dropped in training", ge=0, lt=1)
     initialization: Literal["torch", "lecun"] = static(
         "torch", "torch's default distributions, or variance 1 / fan-in with zero biases"
     )
@@ -55,11 +56,7 @@ class AlgorithmicSpec(Spec):
                 f"train_fraction={self.train_fraction:g} of {self.table_size} equations leaves the "
                 f"{empty} set empty: {'lower' if self.train_size else 'raise'} it, or raise the modulus"
             )
-        if self.batch_size != "full" and self.batch_size > self.train_size:
-            raise ValueError(
-                f"batch_size={self.batch_size} exceeds the {self.train_size} training equations: "
-                "lower it, or give full"
-            )
+        self.examples_per_update(self.train_size)
         return self
 
     @property

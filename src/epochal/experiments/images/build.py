@@ -43,11 +43,6 @@ def build(members: Sequence[ImagesSpec]) -> Program:
         size_pixels=None if spec.image_size is None else (spec.image_size, spec.image_size),
         channels=3 if spec.channels == "rgb" else None,
     )
-    size = task.size("train")
-    if spec.batch_size != "full" and spec.batch_size > size:
-        raise UserError(
-            f"batch_size={spec.batch_size} exceeds the {size} training images: lower it, or give full"
-        )
     initialise = initializer(spec.initialization, zero_readout=spec.zero_readout, init_scale=spec.init_scale)
     network = Network(lambda: _model(spec, task), initialise)
     return assemble(members, task, network)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from epochal.core.values.batches import BatchSize, LastBatch, examples_per_update, updates_per_epoch
 from epochal.core.values.errors import UserError
 from epochal.core.values.nearest import did_you_mean
 from epochal.experiments.images.spec import ImagesSpec
@@ -66,17 +67,26 @@ def _steps(settings: Mapping[str, object], images: ImageSet) -> int:
         )
     try:
         epochs = int(str(settings["epochs"]))
-        batch = str(settings.get("batch_size", "full"))
+        batch = _batch_size(settings.get("batch_size", "full"))
         fraction = float(
             str(settings.get("held_out_fraction", ImagesSpec.model_fields["held_out_fraction"].default))
         )
         given = settings.get("n_train")
         size = trainable(images, fraction) if given in (None, "none") else int(str(given))
-        per_epoch = 1 if batch == "full" else size // int(batch)
+        last_batch: LastBatch = "keep" if settings.get("last_batch") == "keep" else "drop"
     except ValueError as error:
         raise UserError(
             f"epochs={settings['epochs']} needs one value of epochs, batch_size, n_train; or give max_steps"
         ) from error
-    if per_epoch < 1 or epochs < 1:
-        raise UserError(f"batch_size={batch} exceeds the {size} training images: lower it, or give full")
-    return epochs * per_epoch
+    examples = examples_per_update(batch, size)
+    return epochs * updates_per_epoch(examples, size, last_batch)
+
+
+def _batch_size(given: object) -> BatchSize:
+    """One batch size from a setting; ``ValueError`` for anything else."""
+    if given == "full":
+        return "full"
+    number = float(str(given))
+    if not 0 < number < 2**53:
+        raise ValueError(f"batch_size={given} is no number of examples")
+    return int(number) if number.is_integer() and number >= 1 else number

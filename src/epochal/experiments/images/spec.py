@@ -54,11 +54,8 @@ class ImagesSpec(Spec):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if self.n_train is not None and self.batch_size != "full" and self.batch_size > self.n_train:
-            raise ValueError(
-                f"batch_size={self.batch_size} exceeds the {self.n_train} training images: "
-                "lower it, or give full"
-            )
+        if self.n_train is not None:
+            self.examples_per_update(self.n_train)
         return self
 
 

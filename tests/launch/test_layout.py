@@ -1,0 +1,152 @@
+"""Packs and executors: limits, processes, packs that do not fit, and what a run records of it."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from epochal import api
+from epochal.core.values.errors import UserError
+from epochal.engine.population import Population, initial_population
+from epochal.engine.program import Program
+from epochal.experiments.catalog import find
+from epochal.launch.layout import choose
+from epochal.launch.packs import packs_of
+from epochal.models.mlp import MLP
+from epochal.store.run import Run
+
+ROOT = Path(__file__).parents[2]
+TINY: dict[str, Any] = {
+    "modulus": 7, "width": 8, "heads": 2, "max_steps": 20, "record_every": 5, "batch_size": 8,
+    "precision": "float64", "progress": False,
+}  # fmt: skip
+
+
+def trained(runs: Path, **fields: Any) -> Run:
+    return api.run("algorithmic", runs=runs, **TINY | {"threads": 1} | fields)
+
+
+def close(a: Run, b: Run) -> bool:
+    numbers = [name for name in a.metrics.columns if a.metrics[name].dtype == pl.Float64]
+    return np.allclose(
+        a.metrics.select(numbers).to_numpy(), b.metrics.select(numbers).to_numpy(), rtol=1e-8, equal_nan=True
+    )
+
+
+@pytest.mark.parametrize(("limit", "sizes"), [(0, [7]), (7, [7]), (6, [3, 4]), (3, [2, 2, 3]), (1, [1] * 7)])
+def test_a_limit_cuts_packs_into_equal_parts(limit: int, sizes: list[int]) -> None:
+    members = find("algorithmic").request({"seed": "0:7"}).members
+    parts = packs_of(members, limit)
+    assert sorted(map(len, parts)) == sizes
+    assert [number for part in parts for number in part] == list(range(7))
+
+
+def test_the_layout_is_recorded_and_a_limit_changes_results_by_rounding_only(tmp_path: Path) -> None:
+    whole = trained(tmp_path, seed="0:4")
+    cut = trained(tmp_path / "cut", seed="0:4", pack_limit=3)
+    assert (whole.spec["packs"], whole.spec["executors"]) == ([[0, 1, 2, 3]], ["vmap"])
+    assert (cut.spec["packs"], cut.spec["pack_limit"]) == ([[0, 1], [2, 3]], 3)
+    assert whole.name == cut.name, "where and how is no part of what a run is"
+    assert close(whole, cut)
+
+
+def test_processes_train_what_one_process_trains(tmp_path: Path) -> None:
+    alone = trained(tmp_path / "loop", seed="0:3", executor="loop", pack_limit=2)
+    beside = trained(
+        tmp_path / "processes", seed="0:3", executor="processes", threads=2, probes="loss,accuracy"
+    )
+    assert beside.spec["executor"] == "processes" and beside.is_done
+    assert sorted(map(len, beside.spec["packs"])) == [1, 2]
+    shared = [name for name in beside.metrics.columns if name in alone.metrics.columns]
+    assert close_columns(alone, beside, shared)
+    assert beside.members["outcome"].to_list() == ["finished"] * 3
+    assert beside.environment["wall_seconds"] > 0
+
+
+def close_columns(a: Run, b: Run, names: list[str]) -> bool:
+    numbers = [name for name in names if a.metrics[name].dtype == pl.Float64]
+    return np.allclose(a.metrics.select(numbers).to_numpy(), b.metrics.select(numbers).to_numpy(), rtol=1e-8)
+
+
+def test_an_error_in_a_worker_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not there"):
+        trained(tmp_path, seed="0:2", executor="processes", device="cuda:7")
+    assert not list(tmp_path.glob("[!.]*"))
+
+
+def test_processes_are_interrupted_and_resumed_bit_for_bit(tmp_path: Path) -> None:
+    fields = "modulus=7 width=8 heads=2 batch_size=8 max_steps=1000 record_every=100 seed=0:2".split()
+    settings = dict(word.split("=") for word in fields)
+    whole = api.run("algorithmic", runs=tmp_path, progress=False, executor="loop", threads=1, **settings)
+    command = [
+        sys.executable,
+        "-m",
+        "epochal.cli",
+        "run",
+        "algorithmic",
+        *fields,
+        "executor=processes",
+        "threads=2",
+    ]
+    stopped = tmp_path / "stopped"
+    where = {**os.environ, "EPOCHAL_RUNS": str(stopped), "PYTHONPATH": str(ROOT / "src")}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=where
+    ) as first:
+        assert first.stderr is not None
+        first.stderr.readline()  # the first line says that it has begun
+        first.send_signal(signal.SIGTERM)
+        _, errors = first.communicate()
+    assert first.returncode == 130 and "to resume" in errors, errors
+    second = subprocess.run(command, capture_output=True, text=True, env=where)
+    assert second.returncode == 0, second.stderr
+    (path,) = stopped.glob("[!.]*")
+    assert api.load(path).metrics.equals(whole.metrics, null_equal=True)
+
+
+def test_a_pack_that_does_not_fit_is_halved_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def hungry(program: Program) -> Population:
+        if program.num_members > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+        return initial_population(program)
+
+    monkeypatch.setattr("epochal.launch.training.initial_population", hungry)
+    run = trained(tmp_path / "small", seed="0:5", progress=True)
+    said = capsys.readouterr().err
+    assert "pack 0 of 5 members does not fit into memory" in said and "at most 3" in said
+    assert sorted(map(sorted, run.spec["packs"])) == [[0, 1], [2], [3, 4]]
+    assert run.spec["pack_limit"] == 2
+    monkeypatch.undo()
+    assert close(run, trained(tmp_path / "large", seed="0:5"))
+
+
+def test_what_is_not_known_is_measured_and_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("epochal.launch.layout.KNOWN", {})
+    found = find("images")
+    request = found.request({"width": 8, "n_train": 40, "max_steps": 5, "seed": "0:3", "batch_size": 10})
+    layout = choose(found, request)
+    (row,) = layout.measured
+    assert row["model"] == "mlp" and row["chosen"] == layout.packs[0].executor
+    assert set(row["seconds_per_update"]) == {"vmap", "loop"}
+
+
+def test_what_cannot_be_batched_trains_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("epochal.launch.layout.KNOWN", {})
+
+    def stubborn(self: MLP, inputs: torch.Tensor, tap: Any) -> torch.Tensor:
+        return forward(self, inputs, tap) * float(inputs.sum() == inputs.sum())
+
+    forward = MLP.forward
+    monkeypatch.setattr(MLP, "forward", stubborn)
+    found = find("images")
+    layout = choose(found, found.request({"width": 8, "n_train": 40, "max_steps": 5, "seed": "0:3"}))
+    assert layout.packs[0].executor == "loop" and "cannot be batched" in layout.notes[0]
