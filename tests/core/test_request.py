@@ -105,7 +105,7 @@ def test_mapping_fields_take_one_entry_at_a_time() -> None:
         ({"beta2": "98"}, "beta2=98 is not allowed: beta2 is a number >= 0 and < 1: did you mean 0.98?"),
         (
             {"optimizer": "rmspop"},
-            "optimizer is adamw or adam or sgd or rmsprop or muon: did you mean 'rmsprop'?",
+            "is not adam or adamw or muon or rmsprop or sgd: did you mean 'rmsprop'?",
         ),
         (
             {"batch_size": "0"},

@@ -36,11 +36,11 @@ def test_the_order_of_a_chain() -> None:
         orthogonal_gradient=True, grokfast="ema", gradient_clip=1.0, weight_decay=0.1, update_noise=0.1,
         constant_norm="member",
     )  # fmt: skip
-    order = "orthogonal_gradient grokfast_ema clip adam update_noise decay_to_zero constant_norm"
+    order = "orthogonal_gradient grokfast_ema clip adamw update_noise decay_to_zero constant_norm"
     assert everything.chain() == tuple(order.split())
     coupled = Spec(optimizer="sgd", weight_decay=0.1, gradient_clip=1.0)
     assert coupled.chain() == ("clip", "decay_coupled", "sgd")
-    assert Spec().chain() == ("adam", "decay_to_zero")
+    assert Spec().chain() == ("adamw", "decay_to_zero")
 
 
 def test_members_with_other_parts_train_in_other_packs() -> None:

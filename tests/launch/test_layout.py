@@ -83,7 +83,7 @@ def test_an_error_in_a_worker_is_one_line(tmp_path: Path) -> None:
 
 def test_processes_are_interrupted_and_resumed_bit_for_bit(tmp_path: Path) -> None:
     fields = "modulus=7 width=8 heads=2 batch_size=8 max_steps=1000 record_every=100 seed=0:2".split()
-    settings = dict(word.split("=") for word in fields)
+    settings: dict[str, Any] = dict(word.split("=") for word in fields)
     whole = api.run("algorithmic", runs=tmp_path, progress=False, executor="loop", threads=1, **settings)
     command = [
         sys.executable,

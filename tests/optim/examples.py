@@ -10,20 +10,20 @@ from torch import Tensor
 from epochal.core.tensors import random
 from epochal.core.tensors.layout import Layout
 from epochal.core.tensors.transform import Context, State, Transform
-from epochal.optim.adam import Adam
-from epochal.optim.adamw import adamw
 from epochal.optim.chain import chain
 from epochal.optim.clip import Clip
 from epochal.optim.decay import CoupledDecay, DecayToInitial, DecayToZero, JiggledDecay
 from epochal.optim.grokfast import GrokfastEMA, GrokfastMA
-from epochal.optim.muon import Muon, hidden_matrix
 from epochal.optim.noise import UpdateNoise
 from epochal.optim.norm import ConstantNorm
+from epochal.optim.optimizers.adam import Adam
+from epochal.optim.optimizers.adamw import adamw
+from epochal.optim.optimizers.muon import Muon, hidden_matrix
+from epochal.optim.optimizers.rmsprop import RMSprop
+from epochal.optim.optimizers.sgd import SGD
 from epochal.optim.orthogonal import OrthogonalGradient
-from epochal.optim.rmsprop import RMSprop
 from epochal.optim.route import route
 from epochal.optim.schedule import warmed_up
-from epochal.optim.sgd import SGD
 
 MEMBERS = 3
 FIELDS: dict[str, list[float]] = {

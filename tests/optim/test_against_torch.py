@@ -9,14 +9,14 @@ from torch.optim import Optimizer
 
 from epochal.core.tensors.layout import Layout
 from epochal.core.tensors.transform import Transform
-from epochal.optim.adam import Adam
-from epochal.optim.adamw import adamw
 from epochal.optim.chain import chain
 from epochal.optim.clip import Clip
 from epochal.optim.decay import CoupledDecay, DecayToZero
-from epochal.optim.muon import Muon, orthogonalised
-from epochal.optim.rmsprop import RMSprop
-from epochal.optim.sgd import SGD
+from epochal.optim.optimizers.adam import Adam
+from epochal.optim.optimizers.adamw import adamw
+from epochal.optim.optimizers.muon import Muon, orthogonalised
+from epochal.optim.optimizers.rmsprop import RMSprop
+from epochal.optim.optimizers.sgd import SGD
 from tests.optim.examples import FIELDS, MEMBERS, columns, context, gradient, starting, steps
 
 STEPS = 100

@@ -116,9 +116,12 @@ def test_every_transform_has_an_example() -> None:
     shown = {type(link) for example in EXAMPLES.values() for link in links(example.transform)}
     written = {
         kind
-        for info in pkgutil.iter_modules(optim.__path__)
-        for kind in vars(import_module(f"epochal.optim.{info.name}")).values()
-        if isinstance(kind, type) and hasattr(kind, "update") and kind.__module__.startswith("epochal.optim.")
+        for info in pkgutil.walk_packages(optim.__path__, "epochal.optim.")
+        for kind in vars(import_module(info.name)).values()
+        if isinstance(kind, type)
+        and hasattr(kind, "init")
+        and hasattr(kind, "update")
+        and kind.__module__.startswith("epochal.optim.")
     }
     assert {kind.__name__ for kind in written - shown} == set()
     assert len(written) > 10

@@ -11,14 +11,14 @@ from torch import Tensor
 from epochal.core.tensors import random
 from epochal.core.tensors.layout import Layout
 from epochal.core.tensors.transform import Transform
-from epochal.optim.adam import Adam
 from epochal.optim.chain import chain
 from epochal.optim.decay import CoupledDecay, DecayToInitial, DecayToZero, JiggledDecay
 from epochal.optim.grokfast import GrokfastEMA, GrokfastMA
 from epochal.optim.noise import UpdateNoise
 from epochal.optim.norm import ConstantNorm
+from epochal.optim.optimizers.adam import Adam
+from epochal.optim.optimizers.sgd import SGD
 from epochal.optim.orthogonal import OrthogonalGradient
-from epochal.optim.sgd import SGD
 from tests.optim.examples import FIELDS, LAYOUT, MEMBERS, columns, context, gradient, starting, steps
 
 STEPS = 60

@@ -5,14 +5,14 @@ import torch
 
 from epochal.core.tensors.layout import Entry, Layout
 from epochal.core.tensors.transform import Transform
-from epochal.optim.adamw import adamw
 from epochal.optim.chain import chain
 from epochal.optim.clip import Clip
 from epochal.optim.decay import DecayToInitial, DecayToZero
-from epochal.optim.muon import Muon, hidden_matrix
 from epochal.optim.noise import UpdateNoise
+from epochal.optim.optimizers.adamw import adamw
+from epochal.optim.optimizers.muon import Muon, hidden_matrix
+from epochal.optim.optimizers.sgd import SGD
 from epochal.optim.route import Choice, route
-from epochal.optim.sgd import SGD
 from tests.engine.programs import same_bits
 from tests.optim.examples import LAYOUT, MEMBERS, columns, context, gradient, starting, steps
 

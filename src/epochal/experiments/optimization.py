@@ -1,36 +1,31 @@
 """From a spec's optimisation fields to objective, rule, transforms and learning rate."""
 
+from importlib import import_module
+
 from epochal.core.tensors.layout import Layout
 from epochal.core.tensors.objective import Objective
 from epochal.core.tensors.rule import Rule
 from epochal.core.tensors.transform import Transform
 from epochal.core.values.optimization import Optimization
 from epochal.engine.program import LearningRate
-from epochal.objectives.cross_entropy import cross_entropy
-from epochal.objectives.mse import mse
-from epochal.objectives.stablemax import stablemax
-from epochal.optim.adam import Adam
 from epochal.optim.chain import chain
 from epochal.optim.clip import Clip
 from epochal.optim.decay import CoupledDecay, DecayToInitial, DecayToZero, JiggledDecay
 from epochal.optim.grokfast import GrokfastEMA, GrokfastMA
-from epochal.optim.muon import Muon, hidden_matrix
 from epochal.optim.noise import UpdateNoise
 from epochal.optim.norm import ConstantNorm
 from epochal.optim.orthogonal import OrthogonalGradient
-from epochal.optim.rmsprop import RMSprop
-from epochal.optim.route import route
 from epochal.optim.schedule import cosine, schedule, step_decay, warm_up
-from epochal.optim.sgd import SGD
 from epochal.rules.backprop import Backprop
 from epochal.rules.sam import SAM
 from epochal.rules.weight_noise import WeightNoise
 
-OBJECTIVES: dict[str, Objective] = {"cross_entropy": cross_entropy, "mse": mse, "stablemax": stablemax}
-
 
 def objective_of(spec: Optimization) -> Objective:
-    return OBJECTIVES[spec.objective]
+    """The function of the name of its file in ``objectives``."""
+    found = getattr(import_module(f"epochal.objectives.{spec.objective}"), spec.objective)
+    assert isinstance(found, Objective), f"{spec.objective}.py has no objective of its name"
+    return found
 
 
 def rule_of(spec: Optimization) -> Rule:
@@ -62,14 +57,6 @@ def _link(name: str, spec: Optimization, layout: Layout) -> Transform:
             return GrokfastMA(spec.grokfast_window)
         case "clip":
             return Clip(spec.gradient_clip_scope)
-        case "adam":
-            return Adam()
-        case "sgd":
-            return SGD(spec.nesterov)
-        case "rmsprop":
-            return RMSprop()
-        case "muon":
-            return route(layout, {hidden_matrix: Muon(), "*": Adam()})
         case "update_noise":
             return UpdateNoise()
         case "decay_coupled":
@@ -83,4 +70,5 @@ def _link(name: str, spec: Optimization, layout: Layout) -> Transform:
         case "constant_norm":
             return ConstantNorm("member" if spec.constant_norm == "member" else "tensor")
         case _:
-            raise AssertionError(f"{name} names no transform")
+            made: Transform = import_module(f"epochal.optim.optimizers.{name}").optimizer(spec, layout)
+            return made

@@ -4,14 +4,15 @@ The order is always the same (``chain``): orthogonal gradient, Grokfast, clip, c
 update noise, decoupled decay, constant norm; what is switched off is left out.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from epochal.core.values.fields import static, vary
+from epochal.core.values.folder import NameIn
 
-DECOUPLED = ("adamw", "muon")
-"""Optimisers whose weight decay is decoupled from the gradient unless a kind is given."""
+COUPLED = ("adam", "sgd", "rmsprop")
+"""Optimisers whose weight decay is part of the gradient (L2) unless a kind is given, as in torch."""
 
 
 class Optimization(BaseModel):
@@ -19,14 +20,12 @@ class Optimization(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
-    objective: Literal["cross_entropy", "mse", "stablemax"] = static(
-        "cross_entropy", "loss that is minimised"
-    )
+    objective: Annotated[str, NameIn("objectives")] = static("cross_entropy", "loss that is minimised")
     label_smoothing: float = vary(
         0.0, "weight of the uniform distribution in cross-entropy's targets", ge=0, lt=1
     )
 
-    optimizer: Literal["adamw", "adam", "sgd", "rmsprop", "muon"] = static(
+    optimizer: Annotated[str, NameIn("optim/optimizers")] = static(
         "adamw", "rule that turns gradients into updates; muon takes hidden matrices, Adam the rest"
     )
     learning_rate: float = vary(1e-3, "step size after warm-up", gt=0, le=1e3)
@@ -34,7 +33,7 @@ class Optimization(BaseModel):
         0.0, "decay per step, times the learning rate", ge=0, source="Loshchilov & Hutter 2019"
     )
     weight_decay_kind: Literal["auto", "to_zero", "coupled", "to_initial", "jiggled"] = static(
-        "auto", "what decays; auto is to_zero (decoupled) for adamw and muon, else coupled (L2), as in torch"
+        "auto", "what decays; auto is coupled (L2) for adam, sgd and rmsprop, as in torch, else to_zero"
     )
     beta1: float = vary(0.9, "decay of the running mean of gradients", ge=0, lt=1)
     beta2: float = vary(
@@ -78,7 +77,7 @@ class Optimization(BaseModel):
         """``weight_decay_kind`` with ``auto`` resolved."""
         if self.weight_decay_kind != "auto":
             return self.weight_decay_kind
-        return "to_zero" if self.optimizer in DECOUPLED else "coupled"
+        return "coupled" if self.optimizer in COUPLED else "to_zero"
 
     def active_parts(self) -> tuple[str, ...]:
         """Optional parts that this member switches on by a value; members of a pack agree in them."""
@@ -93,7 +92,7 @@ class Optimization(BaseModel):
             f"grokfast_{self.grokfast}" if self.grokfast != "off" else "",
             "clip" if "gradient_clip" in active else "",
             "decay_coupled" if kind == "coupled" else "",
-            "adam" if self.optimizer == "adamw" else self.optimizer,
+            self.optimizer,
             "update_noise" if "update_noise" in active else "",
             f"decay_{kind}" if kind != "coupled" else "",
             "constant_norm" if self.constant_norm != "off" else "",

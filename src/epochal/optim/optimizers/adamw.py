@@ -1,8 +1,11 @@
 """AdamW: Adam, and a decay that no gradient can drown."""
 
-from epochal.optim.adam import Adam
+from epochal.core.tensors.layout import Layout
+from epochal.core.tensors.transform import Transform
+from epochal.core.values.optimization import Optimization
 from epochal.optim.chain import Chain, chain
 from epochal.optim.decay import DecayToZero
+from epochal.optim.optimizers.adam import Adam
 
 
 def adamw() -> Chain:
@@ -14,3 +17,8 @@ def adamw() -> Chain:
     ``torch.optim.AdamW``, with which it agrees to rounding.
     """
     return chain(Adam(), DecayToZero())
+
+
+def optimizer(spec: Optimization, layout: Layout) -> Transform:
+    """Adam: the decay is a link of its own, of the kind that the spec says."""
+    return Adam()

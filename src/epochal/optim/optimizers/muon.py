@@ -10,7 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epochal.core.tensors.layout import Entry, Layout
-from epochal.core.tensors.transform import Context, State
+from epochal.core.tensors.transform import Context, State, Transform
+from epochal.core.values.optimization import Optimization
+from epochal.optim.optimizers.adam import Adam
+from epochal.optim.route import route
 
 Scale = Literal["original", "match_rms_adamw"]
 
@@ -101,3 +104,8 @@ def _by_shape(layout: Layout) -> dict[tuple[int, int], list[Entry]]:
             )
         shapes[entry.shape[0], math.prod(entry.shape[1:])].append(entry)
     return shapes
+
+
+def optimizer(spec: Optimization, layout: Layout) -> Transform:
+    """Muon for hidden matrices, Adam for all else."""
+    return route(layout, {hidden_matrix: Muon(), "*": Adam()})

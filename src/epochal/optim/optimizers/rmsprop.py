@@ -6,7 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from epochal.core.tensors.transform import Context, State
+from epochal.core.tensors.layout import Layout
+from epochal.core.tensors.transform import Context, State, Transform
+from epochal.core.values.optimization import Optimization
 
 
 @dataclass(frozen=True)
@@ -30,3 +32,7 @@ class RMSprop:
         square = state["square"].mul_(alpha.to(dtype)).addcmul_(delta.square(), (1 - alpha).to(dtype))
         root = square.sqrt().add_(context.fields["epsilon"].to(dtype))
         return delta.div_(root).mul_(-context.learning_rate.to(dtype)), state
+
+
+def optimizer(spec: Optimization, layout: Layout) -> Transform:
+    return RMSprop()

@@ -6,7 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from epochal.core.tensors.transform import Context, State
+from epochal.core.tensors.layout import Layout
+from epochal.core.tensors.transform import Context, State, Transform
+from epochal.core.values.optimization import Optimization
 
 
 @dataclass(frozen=True)
@@ -37,3 +39,7 @@ class Adam:
         square.mul_(cast(beta2)).addcmul_(delta.square(), cast(1 - beta2))
         root = square.sqrt().mul_(cast((1 - beta2**time).rsqrt())).add_(cast(fields["epsilon"]))
         return torch.div(mean, root, out=delta).mul_(cast(-context.learning_rate / (1 - beta1**time))), state
+
+
+def optimizer(spec: Optimization, layout: Layout) -> Transform:
+    return Adam()

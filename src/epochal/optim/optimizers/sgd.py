@@ -6,7 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from epochal.core.tensors.transform import Context, State
+from epochal.core.tensors.layout import Layout
+from epochal.core.tensors.transform import Context, State, Transform
+from epochal.core.values.optimization import Optimization
 
 
 @dataclass(frozen=True)
@@ -34,3 +36,7 @@ class SGD:
         if self.nesterov:
             return delta.addcmul_(running, momentum).mul_(-rate), state
         return torch.mul(running, -rate, out=delta), state
+
+
+def optimizer(spec: Optimization, layout: Layout) -> Transform:
+    return SGD(spec.nesterov)

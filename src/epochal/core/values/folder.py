@@ -1,0 +1,46 @@
+"""Names that are files of a folder of epochal: what is put there can be asked for, with no list to extend."""
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import core_schema
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class NameIn:
+    """Annotates a text field whose values are the files of ``folder`` (below ``epochal``), without importing.
+
+    ``Annotated[str, NameIn("objectives")]`` takes ``mse`` where there is ``objectives/mse.py``.
+    """
+
+    folder: str
+
+    @property
+    def names(self) -> list[str]:
+        files = (ROOT / self.folder).glob("[!_]*.py")
+        return sorted(file.stem for file in files)
+
+    @property
+    def allowed(self) -> str:
+        return " or ".join(self.names)
+
+    def check(self, given: str) -> str:
+        """The name, if there is such a file.
+
+        Raises:
+            ValueError: there is none; the nearest name is offered.
+        """
+        if given in self.names:
+            return given
+        near = difflib.get_close_matches(given, self.names, n=1)
+        raise ValueError(f"is not {self.allowed}" + (f": did you mean {near[0]!r}?" if near else ""))
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))

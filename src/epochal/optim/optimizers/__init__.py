@@ -1,0 +1,1 @@
+"""Optimisers: found in this folder by name; each file has ``optimizer(spec, layout)``."""
