@@ -122,6 +122,7 @@ def packs(plan: "Plan") -> list[dict[str, Any]]:
             "parameters": pack.parameters,
             "batch_size": pack.batch_size,
             "steps": pack.steps,
+            "executor": pack.executor,
             "ms_per_step": round(pack.step_seconds * 1e3, 2),
             "records": pack.num_records,
             "disk": readable_bytes(pack.disk_bytes),
@@ -133,8 +134,10 @@ def packs(plan: "Plan") -> list[dict[str, Any]]:
 
 def plan_summary(plan: "Plan") -> str:
     members, packs = sum(pack.members for pack in plan.packs), len(plan.packs)
+    beside = f", {plan.side_by_side} at a time" if plan.side_by_side > 1 else ""
     return (
-        f"{members} members in {packs} pack{'s' * (packs > 1)}: about {plan.seconds / 60:.1f} minutes, "
+        f"{members} members in {packs} pack{'s' * (packs > 1)}{beside}: "
+        f"about {plan.seconds / 60:.1f} minutes, "
         f"{readable_bytes(plan.disk_bytes)} on disk, {readable_bytes(plan.peak_bytes)} of memory; "
         "nothing was trained"
     )

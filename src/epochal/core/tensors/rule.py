@@ -30,6 +30,9 @@ class Pass(NamedTuple):
     state: State
 
 
+Gradient = Callable[[Surrogates, Float[Tensor, "M P"], Columns, Key], Pass]
+
+
 @runtime_checkable
 class Rule(Protocol):
     """Builds the surrogate of one member; the engine sums it over members and differentiates once."""
@@ -66,9 +69,8 @@ def gradient_of(
     rule: Rule, surrogates: Surrogates, flat: Float[Tensor, "M P"], fields: Columns, key: Key
 ) -> Pass:
     """A rule's own ``gradient`` if it has one, else a single backward at ``flat``."""
-    if isinstance(rule, RuleOfSeveralPasses):
-        return rule.gradient(surrogates, flat, fields, key)
-    return one_backward(surrogates, flat)
+    own: Gradient | None = getattr(rule, "gradient", None)  # isinstance on a protocol takes 0.1 ms
+    return one_backward(surrogates, flat) if own is None else own(surrogates, flat, fields, key)
 
 
 def one_backward(surrogates: Surrogates, flat: Float[Tensor, "M P"]) -> Pass:

@@ -31,7 +31,7 @@ class Adam:
         fields, time = context.fields, context.step + 1
         beta1, beta2 = fields["beta1"], fields["beta2"]
 
-        def cast(value: Float[Tensor, "M 1"]) -> Float[Tensor, "M 1"]:
+        def cast(value: Tensor) -> Tensor:
             return value.to(delta.dtype)
 
         mean, square = state["mean"], state["square"]
