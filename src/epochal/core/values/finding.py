@@ -1,0 +1,85 @@
+"""A finding: what is claimed, how large it is, against which null, and what follows."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+Verdict = Literal["supported", "refuted", "undecided"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """``estimate`` with its interval ``low .. high`` (of ``level``), in ``unit``; None where there is none.
+
+    ``p`` is that of the test that made the finding, under ``null``; ``adjusted_p`` after its family was
+    corrected. ``num_runs`` independent runs stand behind it (seeds, never steps or samples).
+    ``smallest_p`` is the least p that so few runs can give, ``runs_needed`` how many would decide with power
+    ``power`` if the effect is what these runs show; None where it cannot be said. ``margin`` was fixed
+    beforehand. A finding is ``exploratory`` when anything about it was chosen after the data were seen.
+    ``refuted`` needs an interval that excludes the claim; what is neither supported nor refuted is undecided.
+    """
+
+    claim: str
+    test: str
+    estimate: float | None
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    level: float = 0.95
+    num_runs: int
+    null: str
+    p: float | None
+    adjusted_p: float | None = None
+    margin: float | None = None
+    verdict: Verdict
+    smallest_p: float | None = None
+    runs_needed: int | None = None
+    power: float = 0.9
+    exploratory: bool = True
+    member_ids: tuple[str, ...] = ()
+    varied_streams: tuple[str, ...] = ()
+    commit: str | None = None
+    note: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """All of it in one sentence."""
+        parts = [f"{self.claim}: {self.verdict}"]
+        if self.estimate is not None:
+            unit = f" {self.unit}" if self.unit else ""
+            interval = (
+                f" [{_short(self.low)}, {_short(self.high)}]"
+                if self.low is not None and self.high is not None
+                else ""
+            )
+            parts.append(f"{_short(self.estimate)}{unit}{interval}")
+        if self.margin is not None:
+            parts.append(f"margin {_short(self.margin)}{f' {self.unit}' if self.unit else ''}")
+        if self.p is not None:
+            adjusted = f", {_probability(self.adjusted_p)} adjusted" if self.adjusted_p is not None else ""
+            parts.append(f"p = {_probability(self.p)}{adjusted} ({self.test}, against {self.null})")
+        parts.append(f"{self.num_runs} runs")
+        if self.verdict == "undecided" and self.runs_needed is not None:
+            parts.append(f"about {self.runs_needed} would decide with power {self.power:g}")
+        if self.smallest_p is not None and self.p is not None and self.smallest_p > 0.05:
+            parts.append(f"so few runs cannot give p below {_probability(self.smallest_p)}")
+        if self.note:
+            parts.append(self.note)
+        return "; ".join(parts) + (". Exploratory." if self.exploratory else ".")
+
+    def as_row(self) -> dict[str, object]:
+        """Every field, tuples as lists, for JSON and tables; what is not finite becomes None."""
+        row = asdict(self)
+        row = {name: list(value) if isinstance(value, tuple) else value for name, value in row.items()}
+        return {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in row.items()
+        }
+
+
+def _short(number: float | None) -> str:
+    return "–" if number is None else f"{number:.4g}"
+
+
+def _probability(p: float | None) -> str:
+    return "–" if p is None else "< 0.0001" if p < 1e-4 else f"{p:.2g}"
