@@ -1,13 +1,14 @@
-"""How fast 1, 8 and 64 members train, batched or in turn, against a plain loop and against this machine's limits.
+"""How fast 1, 8 and 64 members train, batched or in turn: against a plain loop and the machine's limits.
 
     ./do bench populations            # about ten minutes on two cores
     ./do bench populations --quick    # fewer repetitions, noisier
 
-Per kind of model, size of the pack and executor: updates per second of one member, the same of a plain PyTorch
-loop over as many models (same network, data on the device, ``AdamW``, no loader), and how much of the least
-possible time an update needs. The least time is the larger of two: the operations of its matrix products and
-convolutions at the measured rate of a large product, and the bytes that AdamW has to move (read parameter, two
-moments and gradient, write three) at the measured memory bandwidth. All three ways run in turns in one process.
+Per kind of model, size of the pack and executor: updates per second of one member, the same of a plain
+PyTorch loop over as many models (same network, data on the device, ``AdamW``, no loader), and the share that
+the least possible time has in an update. The least time is the larger of two: the operations of its matrix
+products and convolutions at the measured rate of a large product, and the bytes that AdamW has to move (read
+parameter, two moments and gradient, write three) at the measured memory bandwidth. All ways run in turns in
+one process.
 """
 
 import argparse
@@ -32,6 +33,8 @@ from epochal.launch.environment import describe
 
 RESULTS = Path(__file__).parent / "results" / "populations.md"
 
+RESNET = {"data": "digits", "model": "resnet18", "batch_size": 32, "channels": "rgb"}
+
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "mlp, 64-200-200-10, batch 200": (
         "images", {"data": "digits", "model": "mlp", "width": 200, "depth": 2, "batch_size": 200},
@@ -42,14 +45,8 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "transformer, width 128, batch 512": (
         "algorithmic", {"modulus": 97, "width": 128, "batch_size": 512},
     ),
-    "resnet18, width 16, 32 x 32, batch 32": (
-        "images",
-        {"data": "digits", "model": "resnet18", "width": 16, "batch_size": 32, "image_size": 32, "channels": "rgb"},
-    ),
-    "resnet18, width 64, 28 x 28, batch 32": (
-        "images",
-        {"data": "digits", "model": "resnet18", "width": 64, "batch_size": 32, "image_size": 28, "channels": "rgb"},
-    ),
+    "resnet18, width 16, 32 x 32, batch 32": ("images", RESNET | {"width": 16, "image_size": 32}),
+    "resnet18, width 64, 28 x 28, batch 32": ("images", RESNET | {"width": 64, "image_size": 28}),
 }  # fmt: skip
 LARGEST_NUMBERS = 40_000_000
 """Members times parameters beyond which a case is left out: four such matrices have to fit into memory."""
@@ -139,7 +136,8 @@ def main() -> None:
         (
             f"{place['hardware']}, {place['threads']} threads, torch {place['torch']}, Python "
             f"{platform.python_version()}. Measured: {rate / 1e9:.0f} GFLOP/s in a float32 matrix product, "
-            f"{moved / 1e9:.1f} GB/s adding vectors. Medians of three turns in one process; the ratio has its range."
+            f"{moved / 1e9:.1f} GB/s adding vectors. Medians of three turns in one process; the ratio "
+            "has its range."
         ),
         "",
         (
@@ -172,7 +170,8 @@ def main() -> None:
                 lines.append(
                     f"| {kind} | {members} | {executor if members > 1 else 'one member'} | {1 / mine:.0f} | "
                     f"{1 / theirs:.0f} | **{statistics.median(ratios):.2f}** ({min(ratios):.2f} to "
-                    f"{max(ratios):.2f}) | {limits[bound] * 1e3:.3f} ms | {bound} | {limits[bound] / mine:.0%} |"
+                    f"{max(ratios):.2f}) | {limits[bound] * 1e3:.3f} ms | {bound} | "
+                    f"{limits[bound] / mine:.0%} |"
                 )
                 print(lines[-1], flush=True)
     RESULTS.parent.mkdir(exist_ok=True)

@@ -18,8 +18,9 @@ from epochal.store.run import Run
 
 if TYPE_CHECKING:
     from epochal.launch.layout import Layout
+    from epochal.launch.mirror import Mirror
 
-__all__ = ["execute", "extend", "load", "load_many", "request", "run", "runs_folder"]
+__all__ = ["execute", "extend", "load", "load_many", "place", "request", "run", "runs_folder"]
 
 
 def run(
@@ -93,21 +94,34 @@ def execute(
     )  # torch: seconds that `--help` must not wait for
     from epochal.report.page import write_report
 
-    path = runs / request.name
-    repeats = (path.with_name(f"{path.name}.{number}") for number in itertools.count(2))
-    if again and path.exists():
-        path = next(repeat for repeat in repeats if not RunPaths(repeat).done.exists())
+    path = place(request, runs, again=again)
+    mirror = _mirror(request, listener)
     command = request.command + (" --again" if path.name != request.name else "")
+
+    def close(path: Path) -> None:
+        write_report(load(path))
+        if mirror is not None:
+            mirror.close()
+
     execute_request(
         experiment,
         request,
         path,
-        listener,
+        mirror or listener,
         command=command,
         layout=layout_of() if layout_of and not path.exists() else None,
-        before_done=lambda path: write_report(load(path)),
+        before_done=close,
     )
     return load(path)
+
+
+def place(request: Request, runs: Path, *, again: bool = False) -> Path:
+    """Where the run of a request lies or will lie; ``again`` goes on to the first repeat that is not done."""
+    path = runs / request.name
+    repeats = (path.with_name(f"{path.name}.{number}") for number in itertools.count(2))
+    if again and path.exists():
+        return next(repeat for repeat in repeats if not RunPaths(repeat).done.exists())
+    return path
 
 
 def load(path: Path | str) -> Run:
@@ -116,7 +130,8 @@ def load(path: Path | str) -> Run:
     Raises:
         UserError: there is no such run, or it is of a format this version does not read.
     """
-    return stored.load(find_run(path, runs_folder(None)), modeller=_model)
+    place = find_run(path, runs_folder(None))
+    return stored.load(place, modeller=_model, exporter=_export, painter=_figures)
 
 
 def runs_folder(given: Path | str | None) -> Path:
@@ -130,11 +145,33 @@ def _model(run: Run, member: int, step: int | None) -> Any:
     return restore(run, member, step)
 
 
+def _export(run: Run, member: int, step: int | None, path: Path) -> Path:
+    from epochal.experiments.export import export
+
+    return export(run, member, step, path)
+
+
+def _figures(run: Run) -> Any:
+    from epochal.report.notebook import figures_of
+
+    return figures_of(run)
+
+
+def _mirror(request: Request, listener: Listener) -> "Mirror | None":
+    if request.spec.wandb == "disabled":
+        return None
+    from epochal.launch.mirror import Mirror
+
+    return Mirror(request, listener)
+
+
 def _listener(progress: bool) -> Listener:
     if not progress:
         return Silent()
     from rich.console import Console
 
     from epochal.launch.live import LiveDisplay
+    from epochal.launch.notebook import NotebookDisplay, notebook_show
 
-    return LiveDisplay(Console(file=sys.stderr))
+    show = notebook_show()
+    return NotebookDisplay(show) if show else LiveDisplay(Console(file=sys.stderr))

@@ -124,8 +124,8 @@ class Stopping:
         self.at, self.number, self.times = at, number, times
         self.train = train
 
-    def __call__(self, program: Program, population: Population) -> Iterator[Moment]:
-        for moment in self.train(program, population):
+    def __call__(self, program: Program, population: Population, *, is_fresh: bool) -> Iterator[Moment]:
+        for moment in self.train(program, population, is_fresh=is_fresh):
             if moment.step == self.at:
                 for _ in range(self.times):
                     os.kill(os.getpid(), self.number)

@@ -148,6 +148,13 @@ def test_data_sets_are_listed_with_what_is_missing(call: Call, tmp_path: Path) -
     assert ended.code == 2 and "did you mean 'mnist'" in ended.complaint[0]
 
 
+def test_the_help_page_has_what_is_used_first_on_top(call: Call) -> None:
+    page = call("--help").out.partition("Commands:")[2].splitlines()
+    names = [line.split()[0] for line in page if line.startswith("  ") and line[2] != " "]
+    assert names[:6] == ["demo", "run", "show", "ls", "report", "attach"] and names[-1] == "data"
+    assert not [line for line in page if line.endswith("...")], "every command is told in one line"
+
+
 def test_help_needs_no_torch() -> None:
     script = """
 import sys, epochal.cli

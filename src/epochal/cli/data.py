@@ -8,7 +8,7 @@ import typer
 from epochal.cli.app import JsonOption, app, print_table
 from epochal.core.values.errors import UserError
 
-data_app = typer.Typer(help="Image sets: what is there, what is missing, where it belongs, fetching it.")
+data_app = typer.Typer(help="Image sets: what is there, what is missing, how to get it.")
 app.add_typer(data_app, name="data", no_args_is_help=True)
 
 RootOption = Annotated[

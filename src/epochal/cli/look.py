@@ -18,7 +18,7 @@ def show(
     runs: RunsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What there is to run; every field of an experiment; or what a run found."""
+    """What there is to run, what fields it takes, what a run found."""
     from epochal import listings
     from epochal.experiments import catalog
 

@@ -6,12 +6,15 @@ from typing import NoReturn
 
 from typer.exceptions import TyperException
 
-from epochal.cli import data, look, train
+from epochal.cli import background, compare, data, look, share, train
 from epochal.cli.app import INTERRUPTED, app, end
 from epochal.core.values.errors import UserError
 
-COMMANDS = (train, look, data)
-"""Modules whose import registers their commands."""
+COMMANDS = (train, look, background, compare, share, data)
+"""Modules whose import registers their commands; the help page has them in this order."""
+
+_ORDER = [module.__name__ for module in COMMANDS]
+app.registered_commands.sort(key=lambda command: _ORDER.index(getattr(command.callback, "__module__", "")))
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -31,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _usage(error: TyperException) -> str:
     """What was wrong with the words of a command, in one line."""
     option = getattr(error, "option_name", None)
-    if option and option not in ("--runs", "--json"):
+    command = getattr(getattr(error, "ctx", None), "info_name", "")
+    if option and option not in ("--runs", "--json") and command == "run":
         return f"no option {option}; fields are written {option.lstrip('-')}=VALUE, without dashes"
     return " ".join(error.format_message().split()).rstrip(".") + "; --help shows what there is"

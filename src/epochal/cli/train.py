@@ -18,13 +18,18 @@ from epochal.cli.app import (
     print_table,
     settings_of,
 )
+from epochal.cli.background import start_detached
 from epochal.core.values.errors import UserError
+
+DetachOption = Annotated[
+    bool, typer.Option("--detach", help="Train in the background; it goes on when the terminal closes.")
+]
 
 
 @app.command()
-def demo(runs: RunsOption = None, as_json: JsonOption = False) -> None:
-    """The main job in a minute: five networks memorise addition, and generalise much later."""
-    _train("algorithmic", ["preset=demo"], runs, as_json)
+def demo(detach: DetachOption = False, runs: RunsOption = None, as_json: JsonOption = False) -> None:
+    """The main job in a minute: five networks memorise, then generalise."""
+    _train("algorithmic", ["preset=demo"], runs, as_json, is_detached=detach)
 
 
 @app.command()
@@ -33,6 +38,7 @@ def run(
     fields: FieldsArgument = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what it costs; train nothing.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Make a fresh run even if this one exists.")] = False,
+    detach: DetachOption = False,
     runs: RunsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -40,7 +46,7 @@ def run(
     if plan:
         _show_plan(experiment, fields or [], runs, as_json)
     else:
-        _train(experiment, fields or [], runs, as_json, again=again)
+        _train(experiment, fields or [], runs, as_json, again=again, is_detached=detach)
 
 
 @app.command()
@@ -81,7 +87,13 @@ def _show_plan(experiment: str, words: Sequence[str], runs: Path | None, as_json
 
 
 def _train(
-    experiment: str, words: Sequence[str], runs: Path | None, as_json: bool, *, again: bool = False
+    experiment: str,
+    words: Sequence[str],
+    runs: Path | None,
+    as_json: bool,
+    *,
+    again: bool = False,
+    is_detached: bool = False,
 ) -> None:
     from rich.console import Console
 
@@ -94,6 +106,10 @@ def _train(
     settings, preset = settings_of(words)
     folder = api.runs_folder(runs)
     request = api.request(found, settings, preset, folder)
+    if is_detached:
+        path = api.place(request, folder, again=again)
+        start_detached([experiment, *words, *(["--again"] if again else [])], path, as_json)
+        return
     try:
         display = LiveDisplay(Console(stderr=True))
         finished = api.execute(found, request, folder, display, again=again)

@@ -1,7 +1,7 @@
 """Who watches a run: told what happens, with no say in it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """A run begins or goes on: its place, its members' labels, and updates in all and done already."""
+    """A run begins or goes on: its place, its members' labels, and updates in all and done already.
+
+    ``steps_done`` is the step of each pack where the watcher comes in late; else empty.
+    """
 
     path: Path
     labels: Sequence[str]
@@ -19,13 +22,14 @@ class Start:
     updates: int
     updates_done: int
     max_steps: int
+    steps_done: Mapping[int, int] = field(default_factory=dict)
 
 
 class Listener(Protocol):
     def started(self, start: Start) -> None: ...
 
     def updated(self, pack: int, step: int) -> None:
-        """After an update of a pack; packs in processes of their own leave some steps out."""
+        """After an update of a pack, or after several: from outside not every one is seen."""
         ...
 
     def recorded(self, members: Sequence[int], step: int, record: Mapping[str, NDArray[np.float64]]) -> None:

@@ -32,8 +32,10 @@ WATCHED = {"train_accuracy": "memorised", "val_accuracy": "generalised"}
 class LiveDisplay:
     """A :class:`epochal.launch.listener.Listener` for people. Without a terminal it prints plain lines."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, is_live: bool = False) -> None:
+        """``is_live``: somebody else draws it again and again, as a terminal would."""
         self._console = console
+        self._is_live = is_live or console.is_terminal
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -56,6 +58,7 @@ class LiveDisplay:
 
     def started(self, start: Start) -> None:
         self._start = start
+        self._steps = dict(start.steps_done)
         self._cells = {member: [float("nan")] * CELLS for member in range(min(len(start.labels), MOST_SHOWN))}
         self._progress.reset(self._bar, total=start.updates, completed=start.updates_done, visible=True)
         packs = f" in {start.num_packs} packs" if start.num_packs > 1 else ""
@@ -70,9 +73,11 @@ class LiveDisplay:
             self._live.start()
 
     def updated(self, pack: int, step: int) -> None:
-        self._progress.advance(self._bar, max(0, step - self._steps.get(pack, step - 1)) if step else 0)
+        if step == 0:
+            return
+        self._progress.advance(self._bar, step - self._steps.get(pack, step - 1))
         self._steps[pack] = step
-        if self._live is None and self._start is not None:
+        if not self._is_live and self._start is not None:
             self._print_quarters()
 
     def recorded(self, members: Sequence[int], step: int, record: Mapping[str, NDArray[np.float64]]) -> None:
@@ -104,10 +109,12 @@ class LiveDisplay:
             self._live = None
 
     def __rich__(self) -> RenderableType:
-        return Group(self._sparklines() if self._start else Text(), self._progress)
+        return Group(self.members(), self._progress)
 
-    def _sparklines(self) -> RenderableType:
-        assert self._start is not None
+    def members(self) -> RenderableType:
+        """A line per member, or one that sums up many."""
+        if self._start is None:
+            return Text()
         if len(self._start.labels) > MOST_SHOWN:
             return Text(self._summary())
         table = Table.grid(padding=(0, 2))

@@ -87,7 +87,8 @@ class _Training:
             if self._requests.is_stop:
                 stopped_at = moment.step
                 break
-            if now - self._stored_at > self._interval:
+            is_first_due = self._stored_step == 0 and moment.step == last_stretch(self._program.max_steps)
+            if now - self._stored_at > self._interval or is_first_due:
                 self._store()
         if self._stored_step < self._population.step:
             self._store()
@@ -174,6 +175,14 @@ def state_meta(pack: Pack, population: Population, wall_seconds: float) -> dict[
         "wall_seconds": wall_seconds,
         "optimizer_start": population.optimizer_start,
     }
+
+
+def last_stretch(max_steps: int) -> int:
+    """The step of a state that is stored before the final one, however quick the run was.
+
+    `epochal verify` retrains what lies between the two; a tenth of the run costs it little.
+    """
+    return max_steps - max(1, max_steps // 10)
 
 
 def forget(directory: RunDirectory, pack: int) -> None:

@@ -76,6 +76,11 @@ def find_run(text: str | Path, runs: Path) -> Path:
     raise UserError(f"no run {text!r} in {runs}; nearest: {', '.join(nearest)} (`epochal ls` lists all)")
 
 
+def standing(path: Path) -> str:
+    """How a run stands: "running", "interrupted at step 1200", or how many members ended how."""
+    return _summary(path, read_parquet(RunPaths(path).members, columns=["outcome"])["outcome"].to_list())
+
+
 def _outcomes(paths: list[Path]) -> dict[Path, list[str]]:
     """The outcomes of all members of all runs in one scan, a tenth of the time of one read per run."""
     files = [str(file) for file in (RunPaths(path).members for path in paths) if file.exists()]

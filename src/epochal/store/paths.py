@@ -63,6 +63,11 @@ class RunPaths:
         return self.run / "log.txt"
 
     @property
+    def output(self) -> Path:
+        """What a detached process printed."""
+        return self.run / "output.txt"
+
+    @property
     def report(self) -> Path:
         return self.run / "report.html"
 

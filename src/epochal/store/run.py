@@ -19,8 +19,20 @@ from epochal.store.tables import EVENT_SCHEMA
 Modeller = Callable[["Run", int, int | None], Any]
 """Makes a network of a run, a member and a step; given from outside, since the store knows no torch."""
 
+Exporter = Callable[["Run", int, int | None, Path], Path]
+"""Writes such a network to a file."""
 
-def load(path: Path | str, *, modeller: Modeller | None = None) -> "Run":
+Painter = Callable[["Run"], Any]
+"""Draws the figures of a run; given from outside, since the store draws nothing."""
+
+
+def load(
+    path: Path | str,
+    *,
+    modeller: Modeller | None = None,
+    exporter: Exporter | None = None,
+    painter: Painter | None = None,
+) -> "Run":
     """The run in the directory ``path``. Reads ``spec.json``; the rest is read when asked for, and kept.
 
     Takes no lock and executes nothing of the run's. `find_run` turns part of a name into a path.
@@ -29,7 +41,7 @@ def load(path: Path | str, *, modeller: Modeller | None = None) -> "Run":
         UserError: not a run, or of a format that this version does not read.
     """
     path = Path(path)
-    return Run(path=path, spec=read_spec(path), modeller=modeller)
+    return Run(path=path, spec=read_spec(path), modeller=modeller, exporter=exporter, painter=painter)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,6 +51,8 @@ class Run:
     path: Path
     spec: dict[str, Any]
     modeller: Modeller | None = None
+    exporter: Exporter | None = None
+    painter: Painter | None = None
 
     @property
     def paths(self) -> RunPaths:
@@ -116,3 +130,28 @@ class Run:
         if self.modeller is None:
             raise UserError("this run was opened without a way to build networks; open it with epochal.load")
         return self.modeller(self, member, step)
+
+    def export(self, member: int, step: int | None, path: Path | str) -> Path:
+        """Write what `model` gives as a state dict that ``torch.load(path, weights_only=True)`` reads.
+
+        Raises:
+            UserError: as `model`, or ``path`` lies in no folder.
+        """
+        if self.exporter is None:
+            raise UserError("this run was opened without a way to build networks; open it with epochal.load")
+        return self.exporter(self, member, step, Path(path))
+
+    def figures(self) -> Any:
+        """The figures of the report, by number or name; a notebook shows them.
+
+        Raises:
+            UserError: the run was opened by `epochal.store` itself: open it with `epochal.load`.
+        """
+        if self.painter is None:
+            raise UserError("this run was opened without a way to draw; open it with epochal.load")
+        return self.painter(self)
+
+    def _repr_html_(self) -> str:
+        from epochal.store.card import card
+
+        return card(self)

@@ -118,11 +118,11 @@ def packs_at(directory: Path, step: int) -> list[int]:
     return sorted(int(m["pack"]) for m in matches if m)
 
 
-def snapshot_steps(directory: Path) -> list[int]:
-    """Steps at which at least one pack has a snapshot, ascending; none if there is no ``directory``."""
+def snapshot_steps(directory: Path, pack: int | None = None) -> list[int]:
+    """Steps at which the pack, or at least one, has a snapshot; ascending; none without ``directory``."""
     names = os.listdir(directory) if directory.is_dir() else []
     matches = (_NAME.fullmatch(name) for name in names)
-    return sorted({int(m["step"]) for m in matches if m})
+    return sorted({int(m["step"]) for m in matches if m and pack in (None, int(m["pack"]))})
 
 
 _NAME = re.compile(r"step-(?P<step>\d+)-pack-(?P<pack>\d+)\.safetensors")

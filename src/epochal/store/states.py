@@ -77,6 +77,19 @@ def load_state(directory: Path, pack: int, *, records: Path | None = None) -> tu
     return state, [f"resume state {path} is damaged ({problem}), {where}" for path, problem in problems]
 
 
+def load_state_at(directory: Path, pack: int, step: int) -> State:
+    """The state of a pack at one step.
+
+    Raises:
+        UserError: there is none, or it is damaged, or of a format that this version does not read.
+    """
+    path = directory / f"pack-{pack}-step-{step:08d}.safetensors"
+    try:
+        return _read_state(path, pack, step, None)
+    except DamagedError as error:
+        raise UserError(f"resume state {path} is damaged ({error}); restore it from a copy") from error
+
+
 def state_steps(directory: Path, pack: int) -> list[int]:
     """Steps of the states of a pack that lie in ``directory``, ascending; none if it does not exist."""
     return sorted(step for found, step in all_state_steps(directory) if found == pack)

@@ -57,6 +57,10 @@ class Spec(Optimization):
     )
     pack_limit: int = execute(0, "most members of a pack; 0 = no limit until memory runs out", ge=0)
     compile: bool = execute(False, "compile the forward and backward pass (takes minutes; backprop only)")
+    wandb: Literal["disabled", "offline", "online"] = execute(
+        "disabled", "mirror every record, event and final figure to Weights & Biases"
+    )
+    wandb_project: str = execute("epochal", "project of the mirror", min_length=1, max_length=128)
 
     split_seed: int | None = vary(None, f"train/validation split: {_STREAM}", **_SEED)
     init_seed: int | None = vary(None, f"initial parameters: {_STREAM}", **_SEED)
@@ -67,6 +71,8 @@ class Spec(Optimization):
     def _execution_and_observation(self) -> Self:
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", self.device):
             raise ValueError(f"device={self.device} is not one of auto, cpu, cuda, cuda:K, mps")
+        if bad := sorted(set(self.wandb_project) & set("/\\#?%:")):
+            raise ValueError(f"wandb_project={self.wandb_project} holds {bad[0]!r}, which W&B does not allow")
         if self.stop_metric != "none" and self.stop_at is None and not self.stop_patience:
             raise ValueError(f"stop_metric={self.stop_metric} never stops: give stop_at or stop_patience")
         if self.stop_metric == "none" and (self.stop_at is not None or self.stop_patience):

@@ -1,0 +1,92 @@
+"""Commands that carry results elsewhere: pack, unpack, export."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from epochal.cli.app import RunArgument, RunsOption, app
+
+
+@app.command()
+def pack(
+    name: RunArgument,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Default NAME.tar.gz, here.")
+    ] = None,
+    with_states: Annotated[
+        bool, typer.Option("--with-states", help="With resume states, which can be large.")
+    ] = False,
+    runs: RunsOption = None,
+) -> None:
+    """Put a run into one archive, without local paths. The same run gives the same bytes."""
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress
+
+    from epochal.api import runs_folder
+    from epochal.experiments import catalog
+    from epochal.store import archive
+    from epochal.store.atomic import readable_bytes
+    from epochal.store.catalog import find_run
+    from epochal.store.documents import read_spec
+
+    path = find_run(name, runs_folder(runs))
+    spec_class = catalog.find(read_spec(path)["experiment"]).spec_class
+    columns, console = (*Progress.get_default_columns(), DownloadColumn()), Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("packing", total=None)
+        packed = archive.pack(
+            path,
+            output or Path(f"{path.resolve().name}.tar.gz"),
+            with_states=with_states,
+            free_fields=spec_class.of_kind("execute"),
+            progress=lambda done, of: progress.update(bar, completed=done, total=of),
+        )
+    for old, new in sorted(packed.replaced.items()):
+        typer.echo(f"replaced {old} by {new}", err=True)
+    if packed.note:
+        typer.echo(f"note: {packed.note}", err=True)
+    typer.echo(f"archive {packed.path}\nsize    {readable_bytes(packed.num_bytes)}\nsha256  {packed.sha256}")
+
+
+@app.command()
+def unpack(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `epochal pack` has written.")],
+    runs: RunsOption = None,
+) -> None:
+    """Put a packed run back among the runs."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from epochal.api import runs_folder
+    from epochal.store import archive
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("unpacking", total=None)
+        path = archive.unpack(
+            file, runs_folder(runs), lambda done, of: progress.update(bar, completed=done, total=of)
+        )
+    typer.echo(f"run     {path}")
+
+
+@app.command()
+def export(
+    name: RunArgument,
+    member: Annotated[int, typer.Option("--member", help="Which member.")] = 0,
+    step: Annotated[
+        int | None, typer.Option("--step", help="A step with a snapshot; the last one by default.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE.pt", help="Default NAME-member-step.pt, here."),
+    ] = None,
+    runs: RunsOption = None,
+) -> None:
+    """Write a member's network as a .pt state dict. torch.load(FILE, weights_only=True) reads it."""
+    from epochal.api import load, runs_folder
+    from epochal.store.catalog import find_run
+
+    run = load(find_run(name, runs_folder(runs)))
+    at = step if step is not None else max(run.snapshots, default=0)
+    typer.echo(run.export(member, step, output or Path(f"{run.name}-member-{member}-step-{at}.pt")))
