@@ -94,7 +94,7 @@ def train_plain(program: Program, spec: Any, seed: int) -> float:
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1.0, (step + 1) / spec.warmup_steps)
     )
-    due = {probe.name: set(when.steps(program.max_steps).tolist()) for probe, when in program.probes}
+    due = {probe.name: set(program.steps_of(when)) for probe, when in program.probes}
     loss, step = torch.tensor(0.0), 0
 
     def evaluate() -> list[float]:

@@ -1,7 +1,7 @@
 """epochal: a laboratory for training dynamics.
 
 ``epochal.run(...)`` trains a population, ``epochal.load(path)`` opens a stored run and
-``epochal.load_many(pattern)`` reads many as one table.
+``epochal.load_many(pattern)`` reads many as one table; ``epochal.probe`` declares a measure of your own.
 """
 
 import os
@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from epochal.api import load as load
     from epochal.api import load_many as load_many
     from epochal.api import run as run
+    from epochal.core.tensors.probe import probe as probe
+    from epochal.core.tensors.view import GivenView as GivenView
+    from epochal.core.tensors.view import View as View
     from epochal.core.values.errors import UserError as UserError
+    from epochal.core.values.options import NoOptions as NoOptions
+    from epochal.core.values.options import Options as Options
     from epochal.store.run import Run as Run
 
 # Read by OpenMP when torch is first imported. By default a thread that waits for another spins for about a
@@ -20,13 +25,29 @@ if TYPE_CHECKING:
 os.environ.setdefault("GOMP_SPINCOUNT", "4000")
 
 __version__ = "0.1.0"
-__all__ = ["Run", "UserError", "load", "load_many", "run"]
+__all__ = [
+    "GivenView",
+    "NoOptions",
+    "Options",
+    "Run",
+    "UserError",
+    "View",
+    "load",
+    "load_many",
+    "probe",
+    "run",
+]
 
 _PLACES = {
     "run": "epochal.api",
     "load": "epochal.api",
     "load_many": "epochal.api",
     "Run": "epochal.store.run",
+    "probe": "epochal.core.tensors.probe",
+    "View": "epochal.core.tensors.view",
+    "GivenView": "epochal.core.tensors.view",
+    "Options": "epochal.core.values.options",
+    "NoOptions": "epochal.core.values.options",
     "UserError": "epochal.core.values.errors",
 }
 

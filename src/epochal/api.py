@@ -3,9 +3,12 @@
 import itertools
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import polars as pl
 
 from epochal.core.values.request import Request
 from epochal.experiments.catalog import Experiment, find
@@ -20,7 +23,9 @@ if TYPE_CHECKING:
     from epochal.launch.layout import Layout
     from epochal.launch.mirror import Mirror
 
-__all__ = ["execute", "extend", "load", "load_many", "place", "request", "run", "runs_folder"]
+__all__ = [
+    "execute", "extend", "load", "load_many", "place", "progress_bar", "request", "run", "runs_folder"
+]  # fmt: skip
 
 
 def run(
@@ -131,7 +136,7 @@ def load(path: Path | str) -> Run:
         UserError: there is no such run, or it is of a format this version does not read.
     """
     place = find_run(path, runs_folder(None))
-    return stored.load(place, modeller=_model, exporter=_export, painter=_figures)
+    return stored.load(place, modeller=_model, exporter=_export, painter=_figures, prober=_probe)
 
 
 def runs_folder(given: Path | str | None) -> Path:
@@ -163,6 +168,39 @@ def _mirror(request: Request, listener: Listener) -> "Mirror | None":
     from epochal.launch.mirror import Mirror
 
     return Mirror(request, listener)
+
+
+def _probe(
+    run: Run,
+    name: str,
+    options: Mapping[str, object],
+    *,
+    members: Iterable[int] | None,
+    steps: Iterable[int] | None,
+    progress: bool,
+) -> pl.DataFrame:
+    from epochal.launch.measuring import measure_snapshots, measurement
+
+    wanted = measurement(run, name, options)
+    with progress_bar(wanted.probe.name, is_shown=progress) as advance:
+        return measure_snapshots(
+            run,
+            wanted,
+            members=None if members is None else [int(member) for member in members],
+            steps=None if steps is None else [int(step) for step in steps],
+            progress=advance,
+        )
+
+
+@contextmanager
+def progress_bar(label: str, *, is_shown: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error that is told how much is done, and of how much."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True, disable=not is_shown) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
 def _listener(progress: bool) -> Listener:

@@ -88,6 +88,42 @@ def test_names_are_readable_and_short() -> None:
     assert len(ask(weight_decay=",".join(str(k / 7) for k in range(100))).name) <= 90
 
 
+USUAL = ("loss", "accuracy", "weight_norm", "gradient_norm")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("loss,rank", ("loss", "rank")),
+        ("+rank", (*USUAL, "rank")),
+        ("-loss,+rank,+rank@wide", (*USUAL[1:], "rank", "rank@wide")),
+        (["+rank", "-accuracy"], ("loss", "weight_norm", "gradient_norm", "rank")),
+        ("+loss", USUAL),
+        ("", ()),
+    ],
+)
+def test_probes_are_a_list_or_changes_to_the_usual_one(given: object, expected: tuple[str, ...]) -> None:
+    request = ask(probes=given)
+    assert request.spec.probes == expected
+    assert ask(probes=",".join(expected)).run_id == request.run_id
+
+
+def test_probes_change_the_list_of_a_preset_and_keep_its_schedules() -> None:
+    presets = {"few": {"probes": "loss,rank", "probe_every.rank": "7", "probe_every.loss": "3"}}
+    changed = resolve("toy", Spec, {"probes": "+norm,-loss"}, preset="few", presets=presets)
+    assert changed.spec.probes == ("rank", "norm")
+    assert {name: str(every) for name, every in changed.spec.probe_every.items()} == {"rank": "7"}
+    spelt = resolve("toy", Spec, {"probes": "rank,norm"}, preset="few", presets=presets)
+    assert spelt.run_id == changed.run_id and "probes=rank,norm" in changed.command
+
+
+def test_options_of_probes_are_part_of_the_run_and_of_no_member() -> None:
+    plain, set_ = ask(), ask(**{"probe_options.loss.power": "2"})
+    assert set_.run_id != plain.run_id and set_.member_ids == plain.member_ids
+    assert set_.spec.options_of("loss") == {"power": "2"}
+    assert "probe_options.loss.power=2" in set_.command
+
+
 def test_mapping_fields_take_one_entry_at_a_time() -> None:
     spec = ask(**{"probe_every.loss": "50", "probe_every.accuracy": "log:3"}).spec
     assert {name: str(schedule) for name, schedule in spec.probe_every.items()} == {
@@ -126,6 +162,17 @@ def test_mapping_fields_take_one_entry_at_a_time() -> None:
         ({"zip": "zip(beta1=0,0.5,seed=1,2)", "seed": "4"}, "seed is set twice"),
         ({"probe_every.loss": "x"}, "log:20"),
         ({"probe_every.rank": "5"}, "probe_every.rank schedules a probe that probes=loss,accuracy"),
+        ({"probe_every.accurcy": "5"}, "did you mean 'accuracy'"),
+        ({"probe_options.los.x": "5"}, "probe_options.los.x is of a probe that probes=loss,accuracy"),
+        ({"probe_options.loss": "5"}, "probe_options.loss needs an option"),
+        ({"probes": "a,a"}, "probes names a twice; a label tells them apart: a@LABEL"),
+        ({"probes": "a@x,a@x"}, "probes names a@x twice"),
+        ({"probes": "a b"}, "probes has 'a b'; a probe is NAME"),
+        ({"probes": "a@x-y"}, "a label has letters, digits and _"),
+        ({"probes": "+a,b"}, "mixes a list with changes to one"),
+        ({"probes": "-a"}, "probes=-a takes away what is not there"),
+        ({"rule": "backprob"}, "rule is backprop or ./FILE.py:NAME: did you mean 'backprop'?"),
+        ({"rule": "a:b"}, "rule=a:b is not allowed"),
         ({"seed": "0:1000", "weight_decay": "0:1:0.001"}, "1000000 members, more than 100000"),
     ],
 )

@@ -22,7 +22,7 @@ STOPS: dict[str, Any] = {
 
 def stopping(**more: Any) -> Stopping:
     given: dict[str, Any] = {"is_rising": True, "at": None, "patience": 0} | more
-    return Stopping(probe=find("loss"), column="x", schedule=Schedule(every=1), **given)
+    return Stopping(probe=find("loss").configured(), column="x", schedule=Schedule(every=1), **given)
 
 
 def judged(rule: Stopping, values: list[float]) -> int | None:

@@ -76,7 +76,9 @@ def test_untrained_networks_guess() -> None:
     made = program(modulus=11, precision="float64")
     population = initial_population(made)
     population.flat.zero_()
-    seen = measure(made, population, [find_probe(name) for name in ("loss", "weight_norm", "gradient_norm")])
+    seen = measure(
+        made, population, [find_probe(name).configured() for name in ("loss", "weight_norm", "gradient_norm")]
+    )
     truth = {"train_loss": math.log(11), "val_loss": math.log(11), "weight_norm": 0.0, "gradient_norm": 0.0}
     for name, value in truth.items():
         np.testing.assert_allclose(seen[name], value, atol=1e-12)
@@ -85,7 +87,7 @@ def test_untrained_networks_guess() -> None:
 def test_gradient_norm_is_the_slope_of_the_training_loss() -> None:
     made = program(seed="0:2", precision="float64", gradient_clip=0)
     population = initial_population(made)
-    norm = measure(made, population, [find_probe("gradient_norm")])["gradient_norm"]
+    norm = measure(made, population, [find_probe("gradient_norm").configured()])["gradient_norm"]
     gradients = []
     for member in range(2):
         x = population.flat[member].clone().requires_grad_()
@@ -100,7 +102,7 @@ def test_gradient_norm_is_the_slope_of_the_training_loss() -> None:
 def test_large_splits_are_evaluated_in_pieces_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     made = program(seed="0:2", precision="float64")
     population = initial_population(made)
-    probes = [find_probe("loss")]
+    probes = [find_probe("loss").configured()]
     whole = measure(made, population, probes)
     monkeypatch.setattr("epochal.engine.view.EVALUATION_ROWS", 14)
     monkeypatch.setattr("epochal.engine.view.SMALLEST_PIECE", 1)

@@ -1,78 +1,107 @@
-"""What every probe must pass: its own truths, its declaration, purity, and vmap."""
+"""Every probe passes the checks of its kind; the checks find what is wrong with bad ones."""
 
 import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from epochal import probes
+import epochal
+from epochal import GivenView, NoOptions, View, probes
+from epochal.check.probe import CHECKS, check_probe
+from epochal.core.tensors.probe import Probe
 from epochal.core.values.errors import UserError
-from epochal.engine.observe import measure
-from epochal.engine.population import initial_population
-from tests.engine.programs import program, same_bits
-
-NAMES = probes.names()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_its_truths_hold(name: str) -> None:
-    from importlib import import_module
-
-    cases = list(import_module(f"epochal.probes.{name}").truth())
-    assert cases, "a probe carries at least one truth"
-    for view, expected in cases:
-        measured = probes.find(name).measure(view)
-        assert {column: pytest.approx(value, rel=1e-6) for column, value in expected.items()} == {
-            column: float(value) for column, value in measured.items()
-        }
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_its_declaration_is_complete_and_kept(name: str) -> None:
-    probe = probes.find(name)
-    assert probe.name == name and probe.cost and probe.source and probe.measure.__doc__
-    made = program(seed="0:2", precision="float64")
-    seen = measure(made, initial_population(made), [probe])
-    assert list(seen) == [column.name for column in probe.columns]
-    for column in probe.columns:
-        assert column.unit and column.null
-        assert seen[column.name].shape == (2,) and seen[column.name].dtype == np.float64
-        assert (column.low <= seen[column.name]).all() and (seen[column.name] <= column.high).all()
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_members_are_measured_apart(name: str) -> None:
-    """The same value in a pack, under vmap, as alone."""
-    pack = program(seed="0:3", precision="float64")
-    together = measure(pack, initial_population(pack), [probes.find(name)])
-    for seed in range(3):
-        alone = program(seed=seed, precision="float64")
-        single = measure(alone, initial_population(alone), [probes.find(name)])
-        for column, values in together.items():
-            assert values[seed] == pytest.approx(single[column][0], rel=1e-10)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_it_is_pure(name: str) -> None:
-    made = program(seed="0:2")
-    population = initial_population(made)
-    before, generator = population.flat.clone(), torch.random.get_rng_state()
-    first = measure(made, population, [probes.find(name)])
-    second = measure(made, population, [probes.find(name)])
-    assert same_bits(before, population.flat) and torch.equal(generator, torch.random.get_rng_state())
-    assert all(first[column].tobytes() == second[column].tobytes() for column in first)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_parameters_that_are_not_finite_give_a_value_and_no_exception(name: str) -> None:
-    made = program(seed="0:2")
-    population = initial_population(made)
-    population.flat[1] = math.nan
-    values = measure(made, population, [probes.find(name)])
-    assert all(math.isfinite(column[0]) for column in values.values())
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("name", probes.names())
+def test_it_passes(name: str, check: str) -> None:
+    CHECKS[check](probes.find(name))
 
 
 def test_an_unknown_probe_offers_the_nearest() -> None:
     with pytest.raises(UserError, match="unknown probe weight_nrom: did you mean 'weight_norm'"):
         probes.find("weight_nrom")
+
+
+def declared(measure: Callable[[NoOptions, View], Mapping[str, Tensor]], **changes: Any) -> Probe:
+    """A probe with the column ``x``."""
+    measure.__name__ = "bad"
+    declaration = {"columns": ("x",), "unit": "1", "low": -math.inf, "high": math.inf, "null": "0"}
+    return epochal.probe(**{**declaration, "cost": "little", "source": "nobody", **changes})(measure)
+
+
+def truth() -> Any:
+    yield GivenView(given_params={"w": torch.tensor([3.0, 4.0])}), {"x": 5.0}
+
+
+def norm(options: NoOptions, view: View) -> dict[str, Tensor]:
+    """Right."""
+    return {"x": view.flat.norm()}
+
+
+def squared(options: NoOptions, view: View) -> dict[str, Tensor]:
+    """Wrong by a square."""
+    return {"x": view.flat.norm() ** 2}
+
+
+def misnamed(options: NoOptions, view: View) -> dict[str, Tensor]:
+    """Another column."""
+    return {"y": view.flat.norm()}
+
+
+def an_array(options: NoOptions, view: View) -> dict[str, Tensor]:
+    """Where a number is declared."""
+    return {"x": view.flat}
+
+
+def undocumented(options: NoOptions, view: View) -> dict[str, Tensor]:
+    return {"x": view.flat.norm()}
+
+
+def writing(options: NoOptions, view: View) -> dict[str, Tensor]:
+    """Into what it should only read."""
+    return {"x": view.flat.mul_(1.0).add_(1e-3).norm()}
+
+
+def random(options: NoOptions, view: View) -> dict[str, Tensor]:
+    """From the global generator."""
+    return {"x": view.flat.norm() + float(torch.rand(()))}
+
+
+def branching(options: NoOptions, view: View) -> dict[str, Tensor]:
+    """On a value, which vmap refuses."""
+    return {"x": view.flat.norm() if view.flat.sum() > 0 else view.flat.sum()}
+
+
+def test_a_good_one_passes() -> None:
+    assert [outcome.problem for outcome in check_probe(declared(norm))] == [""] * len(CHECKS)
+
+
+@pytest.mark.parametrize(
+    ("bad", "check", "problem"),
+    [
+        (squared, "its truths hold", "x is 25.0, its truth says 5.0"),
+        (misnamed, "its truths hold", "gives y; it declares the columns x"),
+        (an_array, "its truths hold", "gives x of shape (2,); it declares a number"),
+        (undocumented, "its declaration is complete and kept", "declares no a docstring"),
+        (writing, "it is pure", "changes the parameters"),
+        (random, "it is pure", "called random operation"),
+        (branching, "members are measured apart", "data-dependent control flow"),
+    ],
+)
+def test_a_bad_one_is_told_what_is_wrong(bad: Any, check: str, problem: str) -> None:
+    found = {outcome.check: outcome.problem for outcome in check_probe(declared(bad))}
+    assert problem in found[check]
+
+
+def test_a_value_outside_its_range_is_told() -> None:
+    found = {o.check: o.problem for o in check_probe(declared(norm, high=1e-3))}
+    assert "outside [-inf, 0.001]" in found["its declaration is complete and kept"]
+
+
+def test_without_a_truth_it_is_told() -> None:
+    nowhere = declared(norm, columns=("z",))
+    assert "there is no truth() beside bad" in check_probe(nowhere)[0].problem

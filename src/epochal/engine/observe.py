@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from epochal.core.tensors.probe import Probe
+from epochal.core.tensors.probe import ConfiguredProbe
 from epochal.engine.members import for_members
 from epochal.engine.population import Population
 from epochal.engine.program import Program
@@ -20,14 +20,11 @@ class Observer:
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._due = {
-            probe.name: frozenset(schedule.steps(program.max_steps).tolist())
-            for probe, schedule in program.probes
-        }
+        self._due = {probe.name: frozenset(program.steps_of(schedule)) for probe, schedule in program.probes}
         self._steps = frozenset().union(*self._due.values())
 
     def measure_if_due(self, population: Population) -> dict[str, NDArray[np.float64]] | None:
-        """Column to values ``[M]`` of every probe due at this step; None where none is."""
+        """Column to values ``[M]``, or ``[M, K]`` of an array, of every probe due; None where none is."""
         if population.step not in self._steps:
             return None
         due = [probe for probe, _ in self._program.probes if population.step in self._due[probe.name]]
@@ -39,9 +36,12 @@ class Observer:
 
 
 def measure(
-    program: Program, population: Population, probes: Sequence[Probe]
+    program: Program, population: Population, probes: Sequence[ConfiguredProbe]
 ) -> dict[str, NDArray[np.float64]]:
-    """Column to values ``[M]``; all probes share one pass over members, hence data and logits."""
+    """Column to values ``[M]``, or ``[M, K]`` of an array.
+
+    All probes share one pass over members, hence data and logits.
+    """
 
     def of_member(flat: Tensor, buffers: Tensor, initial: Tensor, fields: Any) -> Mapping[str, Tensor]:
         view = LiveView(

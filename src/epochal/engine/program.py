@@ -9,7 +9,7 @@ from torch import Tensor
 
 from epochal.core.tensors.network import Network
 from epochal.core.tensors.objective import Objective
-from epochal.core.tensors.probe import Probe
+from epochal.core.tensors.probe import ConfiguredProbe
 from epochal.core.tensors.rule import Rule
 from epochal.core.tensors.task import Task
 from epochal.core.tensors.transform import Transform
@@ -38,7 +38,7 @@ class Program:
     fields: Mapping[str, Tensor]
     batch_size: int | None
     max_steps: int
-    probes: tuple[tuple[Probe, Schedule], ...]
+    probes: tuple[tuple[ConfiguredProbe, Schedule], ...]
     snapshots: Schedule
     dtype: torch.dtype
     device: torch.device
@@ -54,6 +54,11 @@ class Program:
     @property
     def steps_per_epoch(self) -> int:
         return updates_per_epoch(self.batch_size, self.task.size("train"), self.last_batch)
+
+    def steps_of(self, schedule: Schedule, max_steps: int | None = None) -> list[int]:
+        """The steps of a schedule, with its epochs as this program counts them, up to its own last step."""
+        steps: list[int] = schedule.steps(max_steps or self.max_steps, self.steps_per_epoch).tolist()
+        return steps
 
     def of_members(self, rows: Int64[Tensor, " m"]) -> "Program":
         """The same program for some of its members."""

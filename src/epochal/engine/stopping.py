@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from epochal.core.tensors.probe import Probe
+from epochal.core.tensors.probe import ConfiguredProbe
 from epochal.core.values.schedule import Schedule
 
 
@@ -24,7 +24,7 @@ class Stopping:
     improvement.
     """
 
-    probe: Probe
+    probe: ConfiguredProbe
     column: str
     is_rising: bool
     schedule: Schedule

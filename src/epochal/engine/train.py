@@ -33,7 +33,7 @@ def train(program: Program, population: Population, *, is_fresh: bool = False) -
     full once more and leave after that moment. The loop ends early, at a record, once every member has
     diverged or stopped.
     """
-    snapshots = frozenset(program.snapshots.steps(program.max_steps).tolist())
+    snapshots = frozenset(program.steps_of(program.snapshots))
     judged = _judged_steps(program)
     _leave(population)
     if not len(population.rows):
@@ -66,7 +66,7 @@ def _judged_steps(program: Program) -> frozenset[int]:
     if program.stopping is None:
         return frozenset()
     later = program.max_steps + 1
-    return frozenset(program.stopping.schedule.steps(later).tolist()) - {0, later}
+    return frozenset(program.steps_of(program.stopping.schedule, later)) - {0, later}
 
 
 def _judge(program: Program, population: Population) -> Bool[Tensor, " M"]:

@@ -1,6 +1,7 @@
 """The view that probes get during training and afterwards."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int64
@@ -9,7 +10,7 @@ from torch import Tensor
 from epochal.core.tensors import random
 from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.layout import Layout
-from epochal.core.tensors.tap import SILENT
+from epochal.core.tensors.tap import SILENT, Tap, recording
 from epochal.core.tensors.task import Fields, Split
 from epochal.engine.program import Program
 
@@ -40,14 +41,19 @@ class LiveView:
         self._buffers = program.network.buffer_layout.unflatten(buffers)
         self._data: dict[Split, Batch] = {}
         self._seen: dict[Split, tuple[Tensor, Tensor]] = {}
+        self._activations: dict[Split, dict[str, Tensor]] = {}
 
     @property
     def layout(self) -> Layout:
         return self._program.network.layout
 
-    @property
+    @cached_property
     def params(self) -> Mapping[str, Tensor]:
         return self.layout.unflatten(self.flat)
+
+    @property
+    def buffers(self) -> Mapping[str, Tensor]:
+        return self._buffers
 
     def data(self, split: Split) -> Batch:
         if split not in self._data:
@@ -60,18 +66,39 @@ class LiveView:
     def targets(self, split: Split) -> Int64[Tensor, " N"]:
         return self._evaluated(split)[1]
 
+    def activations(self, split: Split) -> Mapping[str, Float[Tensor, "N ..."]]:
+        if split not in self._activations:
+            sites: dict[str, list[Tensor]] = {}
+
+            def forward(inputs: Tensor) -> Tensor:
+                tap, seen = recording()
+                logits = self._logits(inputs, tap)
+                for site, value in seen.items():
+                    sites.setdefault(site, []).append(value)
+                return logits
+
+            self._seen[split] = self._in_pieces(split, forward)
+            self._activations[split] = {site: torch.cat(pieces) for site, pieces in sites.items()}
+        return self._activations[split]
+
     def _evaluated(self, split: Split) -> tuple[Float[Tensor, "N C"], Int64[Tensor, " N"]]:
         if split not in self._seen:
-            params, pieces = self.params, []
-            rows = max(SMALLEST_PIECE, EVALUATION_ROWS // self._program.num_members)
-            for index in self._program.task.index(split, self.fields).split(rows):
-                batch = self._batch(index)
-                pieces.append((self._program.network(params, self._buffers, batch.inputs), batch.targets))
-            self._seen[split] = (
-                torch.cat([seen for seen, _ in pieces]),
-                torch.cat([true for _, true in pieces]),
-            )
+            self._seen[split] = self._in_pieces(split, lambda inputs: self._logits(inputs, SILENT))
         return self._seen[split]
+
+    def _logits(self, inputs: Tensor, tap: Tap) -> Float[Tensor, "B C"]:
+        return self._program.network(self.params, self._buffers, inputs, tap)
+
+    def _in_pieces(
+        self, split: Split, forward: Callable[[Tensor], Tensor]
+    ) -> tuple[Float[Tensor, "N C"], Int64[Tensor, " N"]]:
+        """Logits and targets of a split, a bounded number of examples at a time."""
+        pieces = []
+        rows = max(SMALLEST_PIECE, EVALUATION_ROWS // self._program.num_members)
+        for index in self._program.task.index(split, self.fields).split(rows):
+            batch = self._batch(index)
+            pieces.append((forward(batch.inputs), batch.targets))
+        return torch.cat([seen for seen, _ in pieces]), torch.cat([true for _, true in pieces])
 
     def _batch(self, index: Int64[Tensor, " B"]) -> Batch:
         key = random.key(self.fields["seed"], "probe", self.step)

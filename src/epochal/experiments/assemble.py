@@ -12,6 +12,7 @@ from epochal.engine.program import Program
 from epochal.engine.stopping import Stopping
 from epochal.experiments.fields import device_of, dtype_of, field_tensors
 from epochal.experiments.optimization import learning_rate_of, objective_of, rule_of, transform_of
+from epochal.experiments.probes import configured_probes
 
 
 def assemble(members: Sequence[Spec], task: Task, network: Network) -> Program:
@@ -35,7 +36,7 @@ def assemble(members: Sequence[Spec], task: Task, network: Network) -> Program:
         is_compiled=spec.compile,
         max_steps=spec.max_steps,
         probes=tuple(
-            (probes.find(name), spec.probe_every.get(name, spec.record_every)) for name in spec.probes
+            (probe, spec.probe_every.get(probe.name, spec.record_every)) for probe in configured_probes(spec)
         ),
         snapshots=spec.snapshot_every,
         dtype=dtype_of(spec),
@@ -48,7 +49,7 @@ def _stopping(spec: Spec) -> Stopping | None:
         return None
     name = spec.stop_metric.partition("_")[2]
     return Stopping(
-        probe=probes.find(name),
+        probe=probes.find(name).configured(),
         column=spec.stop_metric,
         is_rising=name == "accuracy",
         schedule=spec.stop_every,

@@ -12,6 +12,7 @@ from epochal.core.values.nearest import did_you_mean
 from epochal.core.values.preset import Preset
 from epochal.core.values.request import Request, inherited, resolve
 from epochal.core.values.settings import undotted
+from epochal.core.values.source import hashed
 from epochal.core.values.spec import Spec
 
 
@@ -23,8 +24,8 @@ class Experiment:
     summary: str
     spec_class: type[Spec]
     presets: Mapping[str, Preset]
-    prepare: Callable[[Mapping[str, object]], dict[str, object]] | None
-    """Further settings that only the data know, from those that are given; None where there are none."""
+    prepare: Callable[[Mapping[str, object], Mapping[str, str]], dict[str, object]] | None
+    """Further settings that only the data know, from those that are given and the files of own code."""
 
     def request(
         self,
@@ -38,13 +39,18 @@ class Experiment:
         Raises:
             UserError: all that is wrong with them.
         """
-        settings = undotted(self.spec_class, settings)
+        settings, code = hashed(undotted(self.spec_class, settings))
         presets = {name: value.settings for name, value in self.presets.items()}
-        derived = dict(derived or {})
+        derived = {**(derived or {}), **{f"code.{digest}": path for digest, path in code.items()}}
         if self.prepare is not None:
-            from_preset = inherited(presets[preset], list(settings)) if preset in presets else {}
-            derived |= self.prepare({**from_preset, **derived, **settings})
-        return resolve(self.name, self.spec_class, settings, preset=preset, presets=presets, derived=derived)
+            from_preset = inherited(presets[preset], settings) if preset in presets else {}
+            derived |= self.prepare({**from_preset, **derived, **settings}, code)
+        made = resolve(self.name, self.spec_class, settings, preset=preset, presets=presets, derived=derived)
+        if not made.spec.probe_options:
+            return made
+        from epochal.experiments.probes import canonical_options  # torch, which probes are written in
+
+        return made.with_options(canonical_options(made.spec))
 
     def build(self, members: tuple[Any, ...]) -> Any:
         """The :class:`epochal.engine.program.Program` of one pack (this imports torch)."""

@@ -7,7 +7,9 @@ from epochal.core.tensors.objective import Objective
 from epochal.core.tensors.rule import Rule
 from epochal.core.tensors.transform import Transform
 from epochal.core.values.optimization import Optimization
+from epochal.core.values.spec import Spec
 from epochal.engine.program import LearningRate
+from epochal.experiments.own_code import load_rule
 from epochal.optim.chain import chain
 from epochal.optim.clip import Clip
 from epochal.optim.decay import CoupledDecay, DecayToInitial, DecayToZero, JiggledDecay
@@ -28,9 +30,9 @@ def objective_of(spec: Optimization) -> Objective:
     return found
 
 
-def rule_of(spec: Optimization) -> Rule:
-    """Backpropagation, at noisy weights or at the worst point nearby where the spec says so."""
-    rule: Rule = Backprop()
+def rule_of(spec: Spec) -> Rule:
+    """Backpropagation or a user's own; at noisy weights or the worst point nearby where the spec says so."""
+    rule: Rule = Backprop() if spec.rule == "backprop" else load_rule(spec.rule, spec.code)
     active = spec.active_parts()
     if "weight_noise" in active:
         rule = WeightNoise(rule)

@@ -8,6 +8,7 @@ import torch
 
 from epochal.core.values.errors import UserError
 from epochal.core.values.executor import InProcess
+from epochal.core.values.source import copy_name
 from epochal.core.values.spec import Spec
 from epochal.engine.program import Program
 from epochal.experiments import catalog
@@ -15,7 +16,7 @@ from epochal.store.run import Run
 
 
 def member_spec(run: Run, member: int) -> Spec:
-    """The complete spec of one member.
+    """The complete spec of one member; own code is the run's copy of it, not the file it came from.
 
     Raises:
         UserError: the run has no such member.
@@ -26,7 +27,12 @@ def member_spec(run: Run, member: int) -> Spec:
             f"member={member} is not in {run.name}, which has members 0 to {len(run.members) - 1}"
         )
     varied = {name: rows[name][0] for name in run.spec["varied"]}
-    return catalog.find(run.spec["experiment"]).spec_class.model_validate({**run.spec["fields"], **varied})
+    copies = {
+        digest: str(run.paths.code / copy_name(path, digest))
+        for digest, path in run.spec["fields"].get("code", {}).items()
+    }
+    fields = {**run.spec["fields"], **varied, "code": copies}
+    return catalog.find(run.spec["experiment"]).spec_class.model_validate(fields)
 
 
 def program_of(run: Run, members: Sequence[int], *, executor: InProcess) -> Program:

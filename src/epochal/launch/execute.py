@@ -8,13 +8,16 @@ from typing import Any
 import polars as pl
 import torch
 
+from epochal.core.tensors.probe import ConfiguredProbe
 from epochal.core.tensors.task import Split
 from epochal.core.values.errors import UserError
 from epochal.core.values.identity import SEMANTICS
 from epochal.core.values.outcome import Outcome
 from epochal.core.values.request import Request
+from epochal.core.values.source import copy_name, read_source
 from epochal.engine.program import Program
 from epochal.experiments.catalog import Experiment
+from epochal.experiments.own_code import explained
 from epochal.launch.branch import begun
 from epochal.launch.environment import describe
 from epochal.launch.interrupts import Interrupted, Requests, stop_requests
@@ -26,6 +29,7 @@ from epochal.launch.numerics import numerics
 from epochal.launch.packs import Pack, build
 from epochal.launch.training import Ended, train_pack
 from epochal.launch.transitions import events_of
+from epochal.launch.trial import try_own_code
 from epochal.launch.workers import train_side_by_side
 from epochal.store.directory import RunDirectory, remove_if_empty
 from epochal.store.documents import read_json, read_spec
@@ -69,7 +73,7 @@ def execute(
         return
     is_new = not path.exists()
     try:
-        with numerics(request.spec):
+        with numerics(request.spec), explained():
             # Built before the directory exists: what cannot be built leaves nothing behind.
             if not is_new:
                 layout = recorded(read_spec(path))
@@ -78,7 +82,7 @@ def execute(
                 if request.spec.checkpoint is not None:
                     layout = begun(experiment, request, layout, path.parent)
             programs = (build(experiment, request, pack) for pack in layout.packs)
-            first, facts = _examined(request, layout, programs)
+            first, facts = _examined(request, layout, programs, is_new=is_new)
             with (
                 _directory(path, request, command or request.command, layout, first, facts) as directory,
                 stop_requests() as requests,
@@ -209,10 +213,14 @@ class _Run:
         self._listener.noted(text)
 
 
-def _examined(request: Request, layout: Layout, programs: Iterator[Program]) -> tuple[Program, list[Facts]]:
+def _examined(
+    request: Request, layout: Layout, programs: Iterator[Program], *, is_new: bool
+) -> tuple[Program, list[Facts]]:
     """Every program built once, one in memory at a time: the first, and what is told of each."""
     first, facts = None, []
     for pack, program in zip(layout.packs, programs, strict=True):
+        if is_new and request.spec.code:
+            try_own_code(program)
         first = first or program
         splits: dict[str, int] = {split: program.task.size(split) for split in SPLITS}
         chain = list(request.members[pack.members[0]].chain())
@@ -226,11 +234,8 @@ def _directory(
 ) -> RunDirectory:
     if path.exists():
         return RunDirectory.open(path)
-    columns = {
-        column.name: {"dtype": "float64", "unit": column.unit, "null": column.null, "source": probe.source}
-        for probe, _ in first.probes
-        for column in probe.columns
-    }
+    probes = [probe for probe, _ in first.probes]
+    code = request.spec.code
     spec: dict[str, Any] = {
         "semantics": SEMANTICS,
         "experiment": request.experiment,
@@ -241,6 +246,7 @@ def _directory(
         "fields": request.fields(),
         "defaults": type(request.spec)().model_dump(mode="json"),
         "chain": _one_or_all([fact.chain for fact in facts]),
+        "probes": {probe.name: probe.options.model_dump(mode="json") for probe in probes},
         "varied": list(request.varied),
         "max_steps": request.spec.max_steps,
         "pack_limit": request.spec.pack_limit,
@@ -257,9 +263,25 @@ def _directory(
         spec=spec,
         environment=environment,
         members=_members_table(request),
-        schema={"member": "int64", "step": "int64", "epoch": "float64", **columns},
+        schema={"member": "int64", "step": "int64", "epoch": "float64", **declared(probes)},
+        code={copy_name(path, digest): read_source(path, digest) for digest, path in code.items()},
         fill=layout.fill,
     )
+
+
+def declared(probes: Sequence[ConfiguredProbe]) -> dict[str, dict[str, Any]]:
+    """The columns of probes as a schema."""
+    dtypes = ("float64", "list[float64]")
+    return {
+        column.name: {
+            "dtype": dtypes[column.rank],
+            "unit": column.unit,
+            "null": column.null,
+            "source": made.probe.source,
+        }
+        for made in probes
+        for column in made.columns
+    }
 
 
 def _members_table(request: Request, outcomes: Sequence[Outcome] | None = None) -> pl.DataFrame:

@@ -113,7 +113,7 @@ def _measured(program: Program, kind: str, measured: list[dict[str, Any]], notes
         trial = replace(program, executor=executor, is_compiled=False)
         try:
             seconds[executor] = _seconds_per_update(trial)
-        except RuntimeError as error:
+        except Exception as error:  # vmap may fail in any way in a user's own forward pass
             if executor == "loop":
                 raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]

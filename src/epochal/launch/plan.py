@@ -17,9 +17,11 @@ from epochal.engine.population import initial_population
 from epochal.engine.program import Program
 from epochal.engine.step import Stepper
 from epochal.experiments.catalog import Experiment
+from epochal.experiments.own_code import explained
 from epochal.launch.layout import choose, workers
 from epochal.launch.numerics import numerics
 from epochal.launch.packs import Pack, build
+from epochal.launch.trial import try_own_code
 
 TIMED_SECONDS = 2.0
 """Wall time spent on trial updates per timed pack; they train a throwaway population."""
@@ -103,13 +105,15 @@ def plan(experiment: Experiment, request: Request) -> Plan:
     Raises:
         UserError: a pack cannot be built.
     """
-    with numerics(request.spec):
+    with numerics(request.spec), explained():
         layout = choose(experiment, request)
         side_by_side = 1
         if layout.executor == "processes":
             side_by_side = min(workers(request.spec.threads), len(layout.packs))
             torch.set_num_threads(1)  # put back by numerics
         packs = [_Sized(pack=pack, program=build(experiment, request, pack)) for pack in layout.packs]
+        if request.spec.code:
+            try_own_code(packs[0].program)
         kinds = {pack.kind: [p for p in packs if p.kind == pack.kind] for pack in packs}
         planned = {sized.pack.number: pack for alike in kinds.values() for sized, pack in _planned(alike)}
     return Plan(
@@ -170,13 +174,13 @@ def _plan_pack(sized: _Sized, step_seconds: float, record_seconds: float) -> Pac
         record_seconds=record_seconds,
         num_records=num_records,
         state_bytes=state,
-        disk_bytes=2 * state + len(program.snapshots.steps(program.max_steps)) * stored + 2 * records,
+        disk_bytes=2 * state + len(program.steps_of(program.snapshots)) * stored + 2 * records,
     )
 
 
 def _dues(program: Program) -> dict[str, int]:
     """How often each probe is due."""
-    return {probe.name: len(when.steps(program.max_steps)) for probe, when in program.probes}
+    return {probe.name: len(program.steps_of(when)) for probe, when in program.probes}
 
 
 def _times(action: Callable[[], object]) -> list[float]:

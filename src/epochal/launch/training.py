@@ -130,13 +130,17 @@ class _Training:
             tensors = {"params": population.flat, "buffers": population.buffers}
             if self._keeps_optimizer:
                 tensors |= {f"optimizer.{name}": value for name, value in population.optimizer.items()}
+            diverged = np.flatnonzero(~as_array(population.is_alive)).tolist()
             save_snapshot(
                 self._directory.paths.snapshots,
                 self._pack.number,
                 moment.step,
                 {name: as_array(value) for name, value in tensors.items()},
                 members=members,
-                meta={"optimizer_start": population.optimizer_start},
+                meta={
+                    "optimizer_start": population.optimizer_start,
+                    "diverged": [members[row] for row in diverged],
+                },
             )
         if moment.record is None:
             return

@@ -9,12 +9,19 @@ from torch import Tensor, nn
 from epochal.core.tensors import random
 from epochal.core.tensors.network import Initialise
 from epochal.core.tensors.random import Key
+from epochal.core.values.errors import UserError
 from epochal.models.norms import BatchNorm, GroupNorm
 
 Draw = Callable[[nn.Module, str, tuple[int, ...], Key, torch.dtype], Tensor]
 
 
-def initializer(name: str, *, zero_readout: bool = False, init_scale: float = 1.0) -> Initialise:
+Start = Callable[[Key, torch.dtype], dict[str, Tensor]]
+"""A module's own initial parameters and buffers, by every name they have."""
+
+
+def initializer(
+    name: str, *, zero_readout: bool = False, init_scale: float = 1.0, start: Start | None = None
+) -> Initialise:
     """Adding a tensor to a network changes the values of no other.
 
     ``torch``: the distributions of torch's own ``reset_parameters``: weights and biases of linear layers and
@@ -26,33 +33,48 @@ def initializer(name: str, *, zero_readout: bool = False, init_scale: float = 1.
     and zeros.
 
     ``zero_readout`` sets the last linear layer to zero: logits start equal. ``init_scale`` multiplies every
-    parameter with more than one dimension; 1 leaves the scheme as it is.
+    parameter with more than one dimension; 1 leaves the scheme as it is. ``start`` is a foreign module's own
+    initialisation: all of it for ``torch``; otherwise what is no linear layer, convolution or embedding.
     """
     draw: Draw = {"torch": _draw_torch, "lecun": _draw_lecun, "orthogonal": _draw_orthogonal}[name]
 
     def initialise(module: nn.Module, key: Key, dtype: torch.dtype) -> dict[str, Tensor]:
         values: dict[str, Tensor] = {}
         readout = _readout(module) if zero_readout else None
+        given = start(key, dtype) if start else {}
         for path, layer in module.named_modules():
             for own, parameter in layer.named_parameters(recurse=False):
                 full_name = f"{path}.{own}" if path else own
                 shape = tuple(parameter.shape)
-                value = draw(layer, own, shape, random.fold(key, full_name), dtype)
+                if start and (name == "torch" or not isinstance(layer, nn.Linear | nn.Conv2d | nn.Embedding)):
+                    value = given[full_name]
+                else:
+                    value = draw(layer, own, shape, random.fold(key, full_name), dtype)
                 if len(shape) > 1 and init_scale != 1.0:
                     value = value * init_scale
                 values[full_name] = torch.zeros_like(value) if layer is readout else value
             for own, buffer in layer.named_buffers(recurse=False):
                 full_name = f"{path}.{own}" if path else own
-                start = 1.0 if own == "running_var" else 0.0
-                values[full_name] = torch.full(buffer.shape, start, dtype=dtype, device=key.device)
+                if full_name in given:
+                    values[full_name] = given[full_name]
+                    continue
+                number = 1.0 if own == "running_var" else 0.0
+                values[full_name] = torch.full(buffer.shape, number, dtype=dtype, device=key.device)
         return values
 
     return initialise
 
 
 def _readout(module: nn.Module) -> nn.Linear:
-    """The linear layer that was registered last."""
-    return [layer for layer in module.modules() if isinstance(layer, nn.Linear)][-1]
+    """The linear layer that was registered last.
+
+    Raises:
+        UserError: there is none.
+    """
+    linear = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
+    if not linear:
+        raise UserError(f"zero_readout: {type(module).__name__} has no linear layer to start at zero")
+    return linear[-1]
 
 
 def _draw_torch(layer: nn.Module, name: str, shape: tuple[int, ...], key: Key, dtype: torch.dtype) -> Tensor:

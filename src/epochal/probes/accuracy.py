@@ -6,6 +6,7 @@ from torch import Tensor
 
 from epochal.core.tensors.probe import probe
 from epochal.core.tensors.view import GivenView, View
+from epochal.core.values.options import NoOptions
 
 
 @probe(
@@ -17,7 +18,7 @@ from epochal.core.tensors.view import GivenView, View
     cost="one forward pass over both splits, shared with loss",
     source="top-1 accuracy; among equal logits the first class counts as the prediction",
 )
-def accuracy(view: View) -> dict[str, Tensor]:
+def accuracy(options: NoOptions, view: View) -> dict[str, Tensor]:
     """In [0, 1], over a whole split in evaluation mode."""
     return {
         "train_accuracy": (view.logits("train").argmax(-1) == view.targets("train")).double().mean(),

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from epochal.core.tensors.probe import probe
 from epochal.core.tensors.view import GivenView, View
+from epochal.core.values.options import NoOptions
 
 
 @probe(
@@ -19,7 +20,7 @@ from epochal.core.tensors.view import GivenView, View
     cost="one forward and one backward pass over the training set",
     source="l2 norm of the full-batch gradient with respect to every parameter",
 )
-def gradient_norm(view: View) -> dict[str, Tensor]:
+def gradient_norm(options: NoOptions, view: View) -> dict[str, Tensor]:
     """Free of minibatch noise, whatever the batch size of training."""
     return {"gradient_norm": torch.linalg.vector_norm(view.loss_gradient("train").double())}
 

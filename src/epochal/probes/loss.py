@@ -7,6 +7,7 @@ from torch import Tensor
 
 from epochal.core.tensors.probe import probe
 from epochal.core.tensors.view import GivenView, View
+from epochal.core.values.options import NoOptions
 from epochal.objectives.cross_entropy import negative_log_likelihood
 
 
@@ -19,7 +20,7 @@ from epochal.objectives.cross_entropy import negative_log_likelihood
     cost="one forward pass over both splits, shared with accuracy",
     source="mean negative log-likelihood, summed in float64",
 )
-def loss(view: View) -> dict[str, Tensor]:
+def loss(options: NoOptions, view: View) -> dict[str, Tensor]:
     """Mean over a split in evaluation mode; 0 for certain and correct predictions."""
     return {
         "train_loss": negative_log_likelihood(view.logits("train"), view.targets("train")).double().mean(),

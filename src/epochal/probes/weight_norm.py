@@ -8,6 +8,7 @@ from torch import Tensor
 
 from epochal.core.tensors.probe import probe
 from epochal.core.tensors.view import GivenView, View
+from epochal.core.values.options import NoOptions
 
 
 @probe(
@@ -19,7 +20,7 @@ from epochal.core.tensors.view import GivenView, View
     cost="one pass over the parameters",
     source="l2 norm over every parameter, as in Liu et al. 2023 (Omnigrok), section 2",
 )
-def weight_norm(view: View) -> dict[str, Tensor]:
+def weight_norm(options: NoOptions, view: View) -> dict[str, Tensor]:
     """0 for a network of zeros."""
     return {"weight_norm": torch.linalg.vector_norm(view.flat.double())}
 

@@ -44,13 +44,14 @@ class RunDirectory:
         environment: Mapping[str, Any],
         members: pl.DataFrame,
         schema: Schema,
+        code: Mapping[str, bytes] | None = None,
         fill: Callable[[RunPaths], None] = lambda _paths: None,
     ) -> Self:
         """Make ``runs/name``, locked. It appears whole: built in a hidden sibling and renamed.
 
         What killed processes left half-built in ``runs`` is removed on the way. ``spec`` gets the format
-        number; ``fill`` may add what the run starts with; ``members`` needs ``member`` and ``member_id``,
-        ``schema`` needs ``member`` and ``step``.
+        number; ``members`` needs ``member`` and ``member_id``, ``schema`` needs ``member`` and ``step``.
+        ``code`` is own code by the name of its copy; ``fill`` may add what the run starts with.
 
         Raises:
             UserError: the run exists, or the disk is full; no trace of it remains then.
@@ -78,6 +79,9 @@ class RunDirectory:
                 write_json(building.environment, environment)
                 write_json(building.schema, {"format": RUN_FORMAT, "columns": declared_columns(schema)})
                 write_parquet(building.members, members_table(members))
+                for name_of_copy, source in (code or {}).items():
+                    building.code.mkdir(exist_ok=True)
+                    write_file(building.code / name_of_copy, source)
                 fill(building)
                 os.rename(hidden, final)
                 sync_folder(runs)

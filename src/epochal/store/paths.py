@@ -47,6 +47,11 @@ class RunPaths:
         return self.run / "snapshots"
 
     @property
+    def code(self) -> Path:
+        """Copies of a user's own code that the run executes."""
+        return self.run / "code"
+
+    @property
     def probes(self) -> Path:
         return self.run / "probes"
 

@@ -1,6 +1,6 @@
 """A run as its reader sees it: tables, settings and snapshots, of a finished run or of one at work."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ import polars as pl
 from epochal.core.values.errors import UserError
 from epochal.store.documents import read_json, read_parquet, read_spec
 from epochal.store.paths import RunPaths
+from epochal.store.probe_tables import listed
 from epochal.store.records import read_records
 from epochal.store.sealed import Array
 from epochal.store.snapshots import has_member, load_member_snapshot, snapshot_steps
@@ -25,6 +26,9 @@ Exporter = Callable[["Run", int, int | None, Path], Path]
 Painter = Callable[["Run"], Any]
 """Draws the figures of a run; given from outside, since the store draws nothing."""
 
+Prober = Callable[..., pl.DataFrame]
+"""Measures snapshots: a run, a probe's name, its options, then ``members``, ``steps``, ``progress``."""
+
 
 def load(
     path: Path | str,
@@ -32,6 +36,7 @@ def load(
     modeller: Modeller | None = None,
     exporter: Exporter | None = None,
     painter: Painter | None = None,
+    prober: Prober | None = None,
 ) -> "Run":
     """The run in the directory ``path``. Reads ``spec.json``; the rest is read when asked for, and kept.
 
@@ -41,7 +46,14 @@ def load(
         UserError: not a run, or of a format that this version does not read.
     """
     path = Path(path)
-    return Run(path=path, spec=read_spec(path), modeller=modeller, exporter=exporter, painter=painter)
+    return Run(
+        path=path,
+        spec=read_spec(path),
+        modeller=modeller,
+        exporter=exporter,
+        painter=painter,
+        prober=prober,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,6 +65,7 @@ class Run:
     modeller: Modeller | None = None
     exporter: Exporter | None = None
     painter: Painter | None = None
+    prober: Prober | None = None
 
     @property
     def paths(self) -> RunPaths:
@@ -119,6 +132,33 @@ class Run:
             if has_member(self.paths.snapshots, member, step):
                 return step
         raise UserError(f"{self.name} has no snapshot of member {member} yet")
+
+    @property
+    def probes(self) -> pl.DataFrame:
+        """What was measured after training, a row per table: probe, options, rows, members, steps, file."""
+        return listed(self.paths)
+
+    def probe(
+        self,
+        name: str,
+        *,
+        members: Iterable[int] | None = None,
+        steps: Iterable[int] | None = None,
+        progress: bool = True,
+        **options: Any,
+    ) -> pl.DataFrame:
+        """Measures snapshots (by default all) and keeps the table; what is in it is not measured again.
+
+        ``name`` is a probe, ``NAME@LABEL``, or ``./FILE.py:NAME`` of your own. The columns are ``member``,
+        ``step``, ``epoch`` and the probe's.
+
+        Raises:
+            UserError: no such probe, option, member or snapshot; or the run was opened by `epochal.store`
+                itself: open it with `epochal.load`.
+        """
+        if self.prober is None:
+            raise UserError("this run was opened without a way to measure it; open it with epochal.load")
+        return self.prober(self, name, options, members=members, steps=steps, progress=progress)
 
     def model(self, member: int, step: int | None = None) -> Any:
         """The network of a member at a step with a snapshot (the last by default), as an ``nn.Module``.

@@ -112,10 +112,17 @@ def has_member(directory: Path, member: int, step: int) -> bool:
     return False
 
 
-def packs_at(directory: Path, step: int) -> list[int]:
-    """Packs with a snapshot at ``step``."""
-    matches = (_NAME.fullmatch(path.name) for path in directory.glob(f"step-{step:08d}-pack-*.safetensors"))
-    return sorted(int(m["pack"]) for m in matches if m)
+def members_at(directory: Path, pack: int, step: int) -> list[int]:
+    """The members that a pack's snapshot at ``step`` holds.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    path = directory / f"step-{step:08d}-pack-{pack}.safetensors"
+    try:
+        return [int(member) for member in read_meta(path)["members"]]
+    except DamagedError as error:
+        raise _damaged(path, error) from error
 
 
 def snapshot_steps(directory: Path, pack: int | None = None) -> list[int]:
@@ -123,6 +130,13 @@ def snapshot_steps(directory: Path, pack: int | None = None) -> list[int]:
     names = os.listdir(directory) if directory.is_dir() else []
     matches = (_NAME.fullmatch(name) for name in names)
     return sorted({int(m["step"]) for m in matches if m and pack in (None, int(m["pack"]))})
+
+
+def packs_at(directory: Path, step: int) -> list[int]:
+    """The packs that have a snapshot at a step, ascending."""
+    names = os.listdir(directory) if directory.is_dir() else []
+    matches = (_NAME.fullmatch(name) for name in names)
+    return sorted(int(m["pack"]) for m in matches if m and int(m["step"]) == step)
 
 
 _NAME = re.compile(r"step-(?P<step>\d+)-pack-(?P<pack>\d+)\.safetensors")

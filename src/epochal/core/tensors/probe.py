@@ -1,20 +1,27 @@
-"""The contract of a probe: a pure function of a view, declared with its columns, unit and null."""
+"""The contract of a probe: a pure function of options and a view, with columns, unit and null declared."""
 
+import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, get_type_hints
 
 from torch import Tensor
 
 from epochal.core.tensors.view import View
+from epochal.core.values.errors import UserError
+from epochal.core.values.options import NoOptions, Options
 
-Measure = Callable[[View], Mapping[str, Tensor]]
+Measure = Callable[[Any, View], Mapping[str, Tensor]]
+Rank = Literal[0, 1]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One column of the metrics table; every value is a scalar, stored as float64."""
+    """One column of the metrics table: a number (rank 0), or an array ``[K]`` (rank 1), stored as float64."""
 
     name: str
+    rank: Rank = 0
     unit: str
     low: float
     high: float
@@ -31,15 +38,99 @@ class Probe:
     cost: str
     source: str
     measure: Measure
+    options: type[Options] = NoOptions
+
+    def configured(self, options: Options | None = None, label: str = "") -> "ConfiguredProbe":
+        """This probe with options (by default its defaults); a label tells two sets of options apart."""
+        return ConfiguredProbe(probe=self, options=options or self.options(), label=label)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfiguredProbe:
+    """A probe as a run measures it: with its options, and ``@label`` after its name and its columns."""
+
+    probe: Probe
+    options: Options
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        return self._labelled(self.probe.name)
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        return tuple(replace(column, name=self._labelled(column.name)) for column in self.probe.columns)
+
+    def measure(self, view: View) -> dict[str, Tensor]:
+        """Column to a number or an array.
+
+        Raises:
+            UserError: the columns are not those that the probe declares.
+        """
+        values = dict(self.probe.measure(self.options, view))
+        declared = {column.name: column for column in self.probe.columns}
+        if values.keys() != declared.keys():
+            raise UserError(
+                f"probe {self.probe.name} gives {', '.join(values) or 'nothing'}; it declares the columns "
+                f"{', '.join(declared)}"
+            )
+        for name, value in values.items():
+            if value.ndim != declared[name].rank:
+                raise UserError(
+                    f"probe {self.probe.name} gives {name} of shape {tuple(value.shape)}; it declares "
+                    f"{'a number' if declared[name].rank == 0 else 'an array [K]'}"
+                )
+        return {self._labelled(name): values[name] for name in declared}
+
+    def _labelled(self, name: str) -> str:
+        return f"{name}@{self.label}" if self.label else name
 
 
 def probe(
-    *, columns: tuple[str, ...], unit: str, low: float, high: float, null: str, cost: str, source: str
+    *,
+    columns: tuple[str, ...] | Mapping[str, Rank],
+    unit: str,
+    low: float,
+    high: float,
+    null: str,
+    cost: str,
+    source: str,
 ) -> Callable[[Measure], Probe]:
-    """Declares a function of a view as a probe of the same name."""
+    """Declares a function ``(options, view) -> {column: value}`` as a probe of the same name.
+
+    ``columns`` are names of numbers, or a mapping from name to rank (1 for an array). The annotation of the
+    function's first argument is the model of its options; without one it has none.
+
+    Raises:
+        UserError: the function takes other arguments.
+    """
+    ranks: Mapping[str, Rank] = columns if isinstance(columns, Mapping) else dict.fromkeys(columns, 0)
 
     def declare(measure: Measure) -> Probe:
-        declared = tuple(Column(name=name, unit=unit, low=low, high=high, null=null) for name in columns)
-        return Probe(name=measure.__name__, columns=declared, cost=cost, source=source, measure=measure)
+        declared = tuple(
+            Column(name=name, rank=rank, unit=unit, low=low, high=high, null=null)
+            for name, rank in ranks.items()
+        )
+        name = getattr(measure, "__name__", "")
+        return Probe(
+            name=name,
+            columns=declared,
+            cost=cost,
+            source=source,
+            measure=measure,
+            options=_options_of(measure, name),
+        )
 
     return declare
+
+
+def _options_of(measure: Measure, name: str) -> type[Options]:
+    arguments = list(inspect.signature(measure).parameters)
+    if len(arguments) != 2:
+        raise UserError(
+            f"probe {name} takes ({', '.join(arguments)}); write {name}(options: NoOptions, view: View)"
+        )
+    kind = get_type_hints(measure).get(arguments[0], NoOptions)
+    if not (isinstance(kind, type) and issubclass(kind, Options)):
+        raise UserError(f"probe {name} has options of type {kind}; derive them from epochal.Options")
+    return kind

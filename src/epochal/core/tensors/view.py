@@ -37,6 +37,11 @@ class View(Protocol):
     @property
     def params(self) -> Mapping[str, Tensor]: ...
 
+    @property
+    def buffers(self) -> Mapping[str, Tensor]:
+        """What the network keeps besides parameters, such as the running statistics of batch norm."""
+        ...
+
     def data(self, split: Split) -> Batch:
         """All examples of a split at once: for sets that fit in memory once per member."""
         ...
@@ -47,6 +52,10 @@ class View(Protocol):
         """In the order of :meth:`logits`."""
         ...
 
+    def activations(self, split: Split) -> Mapping[str, Float[Tensor, "N ..."]]:
+        """What passes each site of the network, in evaluation mode and in the order of :meth:`logits`."""
+        ...
+
     def loss_gradient(self, split: Split) -> Float[Tensor, " P"]: ...
 
 
@@ -54,15 +63,19 @@ class View(Protocol):
 class GivenView:
     """A view made of given answers: how a probe's truth cases are written.
 
-    ``logits`` and ``targets`` hold one tensor per split, ``loss_gradients`` one vector per split.
+    ``given_logits`` and ``given_targets`` hold one tensor per split, ``given_gradients`` one vector,
+    ``given_activations`` one tensor per split and site.
     """
 
     step: int = 0
     fields: Fields = field(default_factory=dict)
     given_params: dict[str, Tensor] = field(default_factory=dict)
+    given_initial: dict[str, Tensor] | None = None
+    given_buffers: dict[str, Tensor] = field(default_factory=dict)
     given_logits: dict[str, Any] = field(default_factory=dict)
     given_targets: dict[str, Any] = field(default_factory=dict)
     given_gradients: dict[str, Any] = field(default_factory=dict)
+    given_activations: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def layout(self) -> Layout:
@@ -73,12 +86,16 @@ class GivenView:
         return self.given_params
 
     @property
+    def buffers(self) -> Mapping[str, Tensor]:
+        return self.given_buffers
+
+    @property
     def flat(self) -> Float[Tensor, " P"]:
         return self.layout.flatten(self.given_params)
 
     @property
     def initial(self) -> Float[Tensor, " P"]:
-        return self.flat
+        return self.flat if self.given_initial is None else self.layout.flatten(self.given_initial)
 
     def data(self, split: Split) -> Batch:
         targets = torch.as_tensor(self.given_targets[split])
@@ -91,6 +108,9 @@ class GivenView:
 
     def targets(self, split: Split) -> Int64[Tensor, " N"]:
         return torch.as_tensor(self.given_targets[split])
+
+    def activations(self, split: Split) -> Mapping[str, Tensor]:
+        return {site: torch.as_tensor(values) for site, values in self.given_activations[split].items()}
 
     def loss_gradient(self, split: Split) -> Float[Tensor, " P"]:
         return torch.as_tensor(self.given_gradients[split])

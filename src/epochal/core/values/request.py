@@ -4,7 +4,7 @@ import itertools
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from pydantic import ValidationError
@@ -14,7 +14,9 @@ from epochal.core.values.errors import UserError
 from epochal.core.values.fields import kind_of
 from epochal.core.values.identity import SEMANTICS, digest, member_id
 from epochal.core.values.nearest import did_you_mean
+from epochal.core.values.probe_list import chosen, of_probes
 from epochal.core.values.settings import Block, Settings, blocks_of, holds_mapping
+from epochal.core.values.source import as_typed, without_hash
 from epochal.core.values.spec import Spec
 from epochal.core.values.spec_errors import describe
 
@@ -66,7 +68,8 @@ class Request:
         begins = [f"from_{run_id[:8]}_{step}"] if step else []
         words = [self.experiment, *([self.preset] if self.preset else []), *begins, *telling]
         readable = "-".join(
-            re.sub(r"[^A-Za-z0-9.]+", "_", word.replace(":", "to")).strip("_.") for word in words
+            re.sub(r"[^A-Za-z0-9.]+", "_", without_hash(word).replace(":", "to")).strip("_.")
+            for word in words
         )
         return f"{readable[:80].rstrip('-_.')}-{self.run_id[:8]}"
 
@@ -75,6 +78,7 @@ class Request:
         """The command line that makes this request again."""
         words = [f"preset={self.preset}"] if self.preset else []
         words += [text if field == "zip" else f"{field}={text}" for field, text in self.settings]
+        words = [as_typed(word, self.spec.code) for word in words]
         return shlex.join(["epochal", "run", self.experiment, *words])
 
     def fields(self) -> dict[str, object]:
@@ -86,6 +90,14 @@ class Request:
             name: {"axis": list(dict.fromkeys(row[name] for row in rows))} if name in self.varied else value
             for name, value in rows[0].items()
         }
+
+    def with_options(self, options: Mapping[str, object]) -> "Request":
+        """The same request with the probes' options in their canonical form, defaults left out."""
+        settings = [pair for pair in self.settings if not pair[0].startswith("probe_options.")]
+        mine = {field.removeprefix("probe_options.") for field, _ in self.settings}
+        own = [(f"probe_options.{k}", axes.value_text(v)) for k, v in sorted(options.items()) if k in mine]
+        members = tuple(m.model_copy(update={"probe_options": dict(options)}) for m in self.members)
+        return replace(self, members=members, settings=(*settings, *own))
 
     def _is_telling(self, field: str) -> bool:
         return field.partition(".")[0] not in self.spec.of_kind("observe", "execute")
@@ -112,11 +124,13 @@ def resolve(
     if preset is not None and preset not in presets:
         raise UserError(f"preset={preset} is unknown to {experiment}{did_you_mean(preset, presets)}")
     errors: list[str] = []
+    from_preset = presets[preset] if preset else {}
+    settings = with_probes(spec_class, settings, from_preset)
     own = blocks_of(spec_class, settings, errors)
     set_here = [name for block in own for name in block]
     for name in {name for name in set_here if set_here.count(name) > 1}:
         errors.append(f"{name} is set twice; give it once")
-    silent = {**(inherited(presets[preset], set_here) if preset else {}), **(derived or {})}
+    silent = {**inherited(from_preset, settings), **(derived or {})}
     blocks = blocks_of(spec_class, silent, errors) + own
     order = spec_class.field_order()
     blocks.sort(key=lambda block: min(order.index(name) for name in block))
@@ -139,10 +153,32 @@ def resolve(
     )
 
 
-def inherited(settings: Settings, set_here: Sequence[str]) -> dict[str, object]:
-    """A preset's settings that are not set anew; choosing probes drops its schedules of single probes."""
-    dropped = [*set_here, *(["probe_every"] if "probes" in set_here else [])]
-    return {name: value for name, value in settings.items() if name.partition(".")[0] not in dropped}
+def with_probes(spec_class: type[Spec], settings: Settings, from_preset: Settings) -> Settings:
+    """The settings with ``probes=+a,-b`` as the whole list that it stands for.
+
+    Raises:
+        UserError: a change that makes no sense.
+    """
+    if "probes" not in settings:
+        return settings
+    usual = from_preset.get("probes", spec_class.model_fields["probes"].default)
+    usual = usual.split(",") if isinstance(usual, str) else usual
+    assert isinstance(usual, Sequence)
+    entries = chosen(settings["probes"], usual)
+    return settings if entries is None else {**settings, "probes": entries}
+
+
+def inherited(from_preset: Settings, settings: Settings) -> dict[str, object]:
+    """A preset's settings that are not set anew; schedules and options of probes go with their probes."""
+    set_here = {name.partition(".")[0] for name in settings}
+    for name, given in settings.items():
+        if name.rstrip("0123456789") == "zip":
+            set_here |= set(re.findall(r"[A-Za-z_]\w*(?==)", str(given)))
+    kept = {name: value for name, value in from_preset.items() if name.partition(".")[0] not in set_here}
+    probes = settings.get("probes")
+    if probes is None:
+        return kept
+    return of_probes(kept, probes.split(",") if isinstance(probes, str) else probes)  # type: ignore[arg-type]
 
 
 def _rows(block: Block) -> list[dict[str, object]]:

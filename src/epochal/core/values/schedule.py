@@ -1,4 +1,4 @@
-"""At which steps something is recorded: every k, log-spaced, or both."""
+"""At which steps something is recorded: every k steps or epochs, log-spaced, or several of these."""
 
 import re
 from dataclasses import dataclass
@@ -9,26 +9,32 @@ from numpy.typing import NDArray
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import core_schema
 
-ALLOWED = "a whole number of steps such as 50, log:20 (20 per decade), or both: 50+log:20"
+ALLOWED = (
+    "a whole number of steps such as 50, of epochs such as 2ep, log:20 (20 per decade), or a sum: 50+log:20"
+)
+
+_PART = re.compile(r"(?P<log>log:)?(?P<number>\d{1,12})(?P<epochs>ep)?")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """Steps 0 and ``max_steps``, and in between every ``every`` steps and ``per_decade`` steps in each
-    decade.
+    """Steps 0 and ``max_steps``, and in between every ``every`` steps, every ``every_epochs`` epochs and
+    ``per_decade`` steps in each decade.
 
     Log-spaced steps do not depend on ``max_steps``, so that a longer run repeats the records of a
     shorter one. Zero means "none of this kind".
     """
 
     every: int = 0
+    every_epochs: int = 0
     per_decade: int = 0
 
-    def steps(self, max_steps: int) -> NDArray[np.int64]:
+    def steps(self, max_steps: int, steps_per_epoch: int) -> NDArray[np.int64]:
         """Increasing steps in ``[0, max_steps]``, both ends included."""
         chosen = [np.array([0, max_steps])]
-        if self.every:
-            chosen.append(np.arange(0, max_steps + 1, self.every))
+        for stride in (self.every, self.every_epochs * steps_per_epoch):
+            if stride:
+                chosen.append(np.arange(0, max_steps + 1, stride))
         if self.per_decade and max_steps:
             # One decade more than needed, then cut: floating log10 of a power of ten may fall short.
             exponents = np.arange(self.per_decade * (len(str(max_steps)) + 1)) / self.per_decade
@@ -38,7 +44,7 @@ class Schedule:
 
     @classmethod
     def parse(cls, given: object) -> "Schedule":
-        """From ``50``, ``"50"``, ``"log:20"`` or ``"50+log:20"``.
+        """From ``50``, ``"50"``, ``"2ep"``, ``"log:20"`` or a sum of these: ``"50+log:20"``.
 
         Raises:
             ValueError: naming what is allowed.
@@ -49,20 +55,21 @@ class Schedule:
             given = str(given)
         if not isinstance(given, str):
             raise ValueError(f"must be {ALLOWED}")
-        values = {"every": 0, "per_decade": 0}
+        values: dict[str, int] = {}
         for part in given.replace(" ", "").split("+"):
-            match = re.fullmatch(r"(log:)?(\d{1,12})", part)
-            if match is None or not int(match[2]):
+            match = _PART.fullmatch(part)
+            if match is None or not int(match["number"]) or (match["log"] and match["epochs"]):
                 raise ValueError(f"must be {ALLOWED}")
-            name = "per_decade" if match[1] else "every"
-            if values[name]:
+            name = "per_decade" if match["log"] else "every_epochs" if match["epochs"] else "every"
+            if name in values:
                 raise ValueError(f"must be {ALLOWED}; {part!r} repeats a part")
-            values[name] = int(match[2])
+            values[name] = int(match["number"])
         return cls(**values)
 
     def __str__(self) -> str:
-        parts = [str(self.every)] if self.every else []
-        return "+".join([*parts, f"log:{self.per_decade}"] if self.per_decade else parts)
+        parts = {"": self.every, "ep": self.every_epochs}
+        words = [f"{number}{unit}" for unit, number in parts.items() if number]
+        return "+".join([*words, f"log:{self.per_decade}"] if self.per_decade else words)
 
     @classmethod
     def __get_pydantic_core_schema__(

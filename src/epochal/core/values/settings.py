@@ -2,7 +2,7 @@
 
 import re
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from epochal.core.values import axes
@@ -20,19 +20,27 @@ Block = dict[str, list[object]]
 
 
 def undotted(spec_class: type[Spec], settings: Settings) -> dict[str, object]:
-    """``data.path`` as the field ``data_path``, ``data.kind`` as ``data``; all else as it is.
+    """``data.path`` as the field ``data_path``, ``data.kind`` as ``data``; a mapping as dotted entries.
 
     Raises:
         UserError: two spellings of one field.
     """
     plain: dict[str, object] = {}
-    for name, given in settings.items():
+    for name, given in _flat(settings):
         flat = name.removesuffix(".kind").replace(".", "_")
         known = flat if flat in spec_class.model_fields else name
         if known in plain:
             raise UserError(f"{known} is set twice; give it once")
         plain[known] = given
     return plain
+
+
+def _flat(settings: Settings) -> Iterator[tuple[str, object]]:
+    for name, given in settings.items():
+        if isinstance(given, Mapping):
+            yield from ((f"{name}.{key}", value) for key, value in _flat(given))
+        else:
+            yield name, given
 
 
 def blocks_of(spec_class: type[Spec], settings: Settings, errors: list[str]) -> list[Block]:
@@ -83,7 +91,7 @@ def values_of(spec_class: type[Spec], name: str, given: object) -> list[object]:
     field = spec_class.model_fields.get(name)
     if field is None:
         raise UserError(f"unknown field {name}{did_you_mean(name, spec_class.model_fields)}")
-    kinds = _alternatives(field.annotation)
+    kinds = alternatives(field.annotation)
     if tuple in {get_origin(kind) for kind in kinds}:
         items = given.split(",") if isinstance(given, str) else given
         if not isinstance(items, Iterable):
@@ -96,7 +104,7 @@ def values_of(spec_class: type[Spec], name: str, given: object) -> list[object]:
             texts = axes.expand(given, numeric=bool({int, float} & kinds))
         except ValueError as error:
             raise UserError(f"{name}={given} {error}") from error
-        return [_value(text, kinds) for text in texts]
+        return [value_of(text, kinds) for text in texts]
     if isinstance(given, Iterable):
         values = [value.item() if hasattr(value, "item") else value for value in given]
         if not values:
@@ -109,13 +117,13 @@ def is_union(annotation: Any) -> bool:
     return get_origin(annotation) in (Union, types.UnionType)
 
 
-def _alternatives(annotation: Any) -> set[Any]:
+def alternatives(annotation: Any) -> set[Any]:
     """The types a field takes, without their limits."""
     kinds = get_args(annotation) if is_union(annotation) else (annotation,)
     return {get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds}
 
 
-def _value(text: str, kinds: set[Any]) -> object:
+def value_of(text: str, kinds: set[Any]) -> object:
     """Text as the field's type reads it: ``none`` as None, ``1e5`` as a whole number where one is due."""
     if text.lower() in ("none", "null") and type(None) in kinds:
         return None

@@ -13,12 +13,17 @@ from pydantic import model_validator
 from epochal.core.values.batches import LastBatch, examples_per_update
 from epochal.core.values.executor import Executor
 from epochal.core.values.fields import execute, is_identity, kind_of, observe, static, vary
+from epochal.core.values.nearest import did_you_mean
 from epochal.core.values.optimization import Optimization
+from epochal.core.values.probe_list import name_of, problem_of
 from epochal.core.values.schedule import Schedule
 
 LARGEST_SEED = 2**63 - 1
 _SEED: dict[str, Any] = {"ge": 0, "le": LARGEST_SEED}
 StopMetric = Literal["none", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
+PROBES_MEANING = (
+    "what to measure: a,b, or +a,-b besides and without; NAME@LABEL for other options, ./FILE.py:NAME"
+)
 _STREAM = "seed of this stream alone; none = the member's seed"
 
 
@@ -39,10 +44,15 @@ class Spec(Optimization):
     stop_patience: int = static(0, "stops after so many evaluations without an improvement; 0 = never", ge=0)
     stop_every: Schedule = static(Schedule(every=100), "when stop_metric is evaluated")
     record_every: Schedule = observe(
-        Schedule(every=100, per_decade=20), "when to measure: every k steps, log:n per decade, or k+log:n"
+        Schedule(every=100, per_decade=20),
+        "when to measure: every k steps, kep epochs, log:n per decade, or a sum: k+log:n",
     )
-    probes: tuple[str, ...] = observe(("loss", "accuracy", "weight_norm", "gradient_norm"), "what to measure")
+    probes: tuple[str, ...] = observe(
+        ("loss", "accuracy", "weight_norm", "gradient_norm"),
+        PROBES_MEANING,
+    )
     probe_every: dict[str, Schedule] = observe({}, "schedules of single probes: probe_every.NAME=200")
+    probe_options: dict[str, Any] = observe({}, "options of probes: probe_options.NAME.OPTION=VALUE")
     snapshot_every: Schedule = observe(Schedule(per_decade=3), "when to store all parameters")
     snapshot_optimizer: bool = observe(False, "also store the optimiser in snapshots, to branch off exactly")
     checkpoint: str | None = execute(
@@ -61,6 +71,7 @@ class Spec(Optimization):
         "disabled", "mirror every record, event and final figure to Weights & Biases"
     )
     wandb_project: str = execute("epochal", "project of the mirror", min_length=1, max_length=128)
+    code: dict[str, str] = execute({}, "files of own code by their hash; filled in")
 
     split_seed: int | None = vary(None, f"train/validation split: {_STREAM}", **_SEED)
     init_seed: int | None = vary(None, f"initial parameters: {_STREAM}", **_SEED)
@@ -77,11 +88,30 @@ class Spec(Optimization):
             raise ValueError(f"stop_metric={self.stop_metric} never stops: give stop_at or stop_patience")
         if self.stop_metric == "none" and (self.stop_at is not None or self.stop_patience):
             raise ValueError("stop_at and stop_patience need stop_metric, such as stop_metric=val_accuracy")
-        if strangers := sorted(set(self.probe_every) - set(self.probes)):
-            raise ValueError(
-                f"probe_every.{strangers[0]} schedules a probe that probes={','.join(self.probes)} lacks"
-            )
+        if problem := problem_of(self.probes):
+            raise ValueError(problem)
+        names = self.probe_names
+        for name in self.probe_every:
+            if name not in names:
+                raise ValueError(f"probe_every.{name} schedules a probe that {_lacks(name, names)}")
+        for setting in self.probe_options:
+            name, dot, _ = setting.partition(".")
+            if name not in names:
+                raise ValueError(f"probe_options.{setting} is of a probe that {_lacks(name, names)}")
+            if not dot:
+                raise ValueError(f"probe_options.{name} needs an option: probe_options.{name}.OPTION=VALUE")
         return self
+
+    @property
+    def probe_names(self) -> tuple[str, ...]:
+        """What ``probe_every`` and ``probe_options`` call the probes: ``NAME`` or ``NAME@LABEL``."""
+        return tuple(name_of(entry) for entry in self.probes)
+
+    def options_of(self, probe: str) -> dict[str, object]:
+        """The options that are set for the probe of this name."""
+        prefix = f"{probe}."
+        given = {n: value for n, value in self.probe_options.items() if n.startswith(prefix)}
+        return {name.removeprefix(prefix): value for name, value in given.items()}
 
     def identity(self) -> dict[str, object]:
         """The fields that shape training and differ from their defaults: what ``member_id`` hashes.
@@ -130,3 +160,7 @@ class Spec(Optimization):
     def pack_key(self) -> tuple[object, ...]:
         """Members with equal keys can train in one program: equal static fields and equal data sizes."""
         return (*(getattr(self, name) for name in self.of_kind("static")), self.active_parts())
+
+
+def _lacks(name: str, names: tuple[str, ...]) -> str:
+    return f"probes={','.join(names)} lacks{did_you_mean(name, names)}"

@@ -4,19 +4,18 @@ import difflib
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import BaseModel, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 
 from epochal.core.values.folder import NameIn
 from epochal.core.values.nearest import did_you_mean
 from epochal.core.values.schedule import ALLOWED, Schedule
 from epochal.core.values.settings import is_union
-from epochal.core.values.spec import Spec
 
 _SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
-def describe(error: ValidationError, spec_class: type[Spec]) -> list[str]:
+def describe(error: ValidationError, spec_class: type[BaseModel]) -> list[str]:
     """One line per wrong field: the field, the value, what is allowed, the likely remedy."""
     lines: dict[str, str] = {}
     for detail in error.errors(include_url=False):
@@ -25,7 +24,7 @@ def describe(error: ValidationError, spec_class: type[Spec]) -> list[str]:
     return list(lines.values())
 
 
-def _line(name: str, detail: ErrorDetails, spec_class: type[Spec]) -> str:
+def _line(name: str, detail: ErrorDetails, spec_class: type[BaseModel]) -> str:
     if not name:  # a rule over several fields says all of it itself
         return str(detail["ctx"]["error"])
     if name not in spec_class.model_fields:
@@ -41,7 +40,7 @@ def _line(name: str, detail: ErrorDetails, spec_class: type[Spec]) -> str:
     return f"{name}={given} is not allowed: {name} is {allowed}{remedy}"
 
 
-def allowed_values(name: str, spec_class: type[Spec]) -> str:
+def allowed_values(name: str, spec_class: type[BaseModel]) -> str:
     """What a field takes, in words: ``a whole number >= 1 or full``."""
     field = spec_class.model_fields[name]
     alternatives = get_args(field.annotation) if is_union(field.annotation) else [field.annotation]
@@ -63,6 +62,8 @@ def _words(kind: Any, constraints: Sequence[Any]) -> str:
             if hasattr(c, side)
         ]
         return " ".join(["a whole number" if kind is int else "a number", " and ".join(limits)]).strip()
+    if kind is str and any(isinstance(limit, StringConstraints) for limit in constraints):
+        return "./FILE.py:NAME"
     if kind is Schedule:
         return ALLOWED
     words = {
@@ -75,10 +76,12 @@ def _words(kind: Any, constraints: Sequence[Any]) -> str:
     return words[get_origin(kind) or kind]
 
 
-def _remedy(name: str, given: object, spec_class: type[Spec]) -> str:
+def _remedy(name: str, given: object, spec_class: type[BaseModel]) -> str:
     field = spec_class.model_fields[name]
-    choices = [choice for choice in get_args(field.annotation) if isinstance(choice, str)]
-    if isinstance(given, str) and get_origin(field.annotation) is Literal:
+    kinds = get_args(field.annotation) if is_union(field.annotation) else [field.annotation]
+    literals = [kind for kind in kinds if get_origin(kind) is Literal]
+    choices = [choice for kind in literals for choice in get_args(kind) if isinstance(choice, str)]
+    if isinstance(given, str) and choices:
         near = difflib.get_close_matches(given, choices, n=1)
         return f": did you mean {near[0]!r}?" if near else ""
     upper = [

@@ -7,6 +7,7 @@ from pathlib import Path
 from epochal.core.values.batches import BatchSize, LastBatch, examples_per_update, updates_per_epoch
 from epochal.core.values.errors import UserError
 from epochal.core.values.nearest import did_you_mean
+from epochal.core.values.source import as_typed, is_own, parts_of
 from epochal.experiments.images.spec import ImagesSpec
 from epochal.tasks.datasets import catalog
 from epochal.tasks.datasets.idx import load_idx
@@ -17,8 +18,10 @@ BY_PATH = {"npz": load_npz, "idx": load_idx}
 """Formats that are read from wherever ``data.path`` says."""
 
 
-def prepare(settings: Mapping[str, object]) -> dict[str, object]:
+def prepare(settings: Mapping[str, object], code: Mapping[str, str]) -> dict[str, object]:
     """What the images say: their checksum, and the number of steps where epochs are given.
+
+    ``code`` says where the files of own code lie.
 
     Raises:
         UserError: the set is unknown, missing or damaged; or epochs do not give one number of steps.
@@ -26,8 +29,8 @@ def prepare(settings: Mapping[str, object]) -> dict[str, object]:
     name = str(settings.get("data", ImagesSpec.model_fields["data"].default))
     path = settings.get("data_path")
     if "," in name:
-        raise UserError(f"data={name} names several sets; start one run for each")
-    images = image_set(name, None if path in (None, "none") else str(path))
+        raise UserError(f"data={as_typed(name, code)} names several sets; start one run for each")
+    images = image_set(name, None if path in (None, "none") else str(path), file_of(name, code))
     derived: dict[str, object] = {"data_checksum": images.checksum}
     if settings.get("epochs") not in (None, "none"):
         derived["max_steps"] = _steps(settings, images)
@@ -35,12 +38,16 @@ def prepare(settings: Mapping[str, object]) -> dict[str, object]:
 
 
 @lru_cache(maxsize=4)
-def image_set(name: str, path: str | None) -> ImageSet:
-    """The set of this name, from ``path`` or from the folder of data sets.
+def image_set(name: str, path: str | None, file: str | None = None) -> ImageSet:
+    """The set of this name, from ``path`` or from the folder of data sets; own code is that in ``file``.
 
     Raises:
         UserError: there is none, it is not there, or it is damaged.
     """
+    if is_own(name):
+        from epochal.experiments.images.own_data import load_own  # torch, which own code is loaded with
+
+        return load_own(name, path, file)
     if name in BY_PATH:
         if path is None:
             raise UserError(f"data={name} needs data.path=FILE")
@@ -51,6 +58,11 @@ def image_set(name: str, path: str | None) -> ImageSet:
     if path is not None and Path(path).is_file():
         raise UserError(f"data.path={path} is a file; data={name} takes the folder, data=npz a file")
     return catalog.load(name, path)
+
+
+def file_of(name: str, code: Mapping[str, str]) -> str | None:
+    """Where the own code of ``data=NAME#HASH`` lies; None for every other set."""
+    return code.get(parts_of(name)[1]) if is_own(name) else None
 
 
 def trainable(images: ImageSet, held_out_fraction: float) -> int:

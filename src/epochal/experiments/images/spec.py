@@ -5,7 +5,8 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from epochal.core.values.fields import execute, observe, static
-from epochal.core.values.spec import Spec
+from epochal.core.values.source import OwnCode
+from epochal.core.values.spec import PROBES_MEANING, Spec
 
 
 class ImagesSpec(Spec):
@@ -16,7 +17,7 @@ class ImagesSpec(Spec):
     """
 
     data: str = static(
-        "digits", "image set: digits, mnist, cifar10, pneumoniamnist, npz, idx, ...; or data.kind"
+        "digits", "image set: digits, mnist, cifar10, pneumoniamnist, npz, idx, ...; or ./FILE.py:FUNCTION"
     )
     data_path: str | None = execute(
         None, "file or folder of the set (data.path); none = $EPOCHAL_DATA or ./data"
@@ -36,7 +37,9 @@ class ImagesSpec(Spec):
     )
     channels: Literal["as_is", "rgb"] = static("as_is", "rgb repeats grey images three times")
 
-    model: Literal["mlp", "resnet18", "preact_resnet18"] = static("mlp", "architecture")
+    model: Literal["mlp", "resnet18", "preact_resnet18"] | OwnCode = static(
+        "mlp", "architecture; or ./FILE.py:CLASS"
+    )
     width: int = static(200, "hidden units of the MLP; channels of a ResNet's first stage", ge=1, le=65_536)
     depth: int = static(2, "hidden layers of the MLP", ge=0, le=1_000)
     activation: Literal["relu", "gelu", "tanh"] = static("relu", "non-linearity of the MLP")
@@ -47,7 +50,7 @@ class ImagesSpec(Spec):
     init_scale: float = static(1.0, "factor on all initial weights with more than one dimension", gt=0)
     zero_readout: bool = static(False, "starts the last layer at zero")
 
-    probes: tuple[str, ...] = observe(("loss", "accuracy", "weight_norm"), "what to measure")
+    probes: tuple[str, ...] = observe(("loss", "accuracy", "weight_norm"), PROBES_MEANING)
     epochs: int | None = static(
         None, "passes over the training set; sets max_steps", ge=1, le=10**7, identity=False
     )

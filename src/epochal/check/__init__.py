@@ -1,0 +1,1 @@
+"""What every probe and every rule must pass: the same checks for epochal's own and for a user's."""

@@ -1,0 +1,34 @@
+"""Checks ``FILE.py:NAME`` of a user's own, whichever kind it is."""
+
+from torch import nn
+
+from epochal.check.case import Outcome
+from epochal.check.probe import check_probe
+from epochal.check.rule import check_rule
+from epochal.core.tensors.probe import Probe
+from epochal.core.values.errors import UserError
+from epochal.core.values.source import hashed
+from epochal.experiments.own_code import load, load_rule
+
+
+def check_own(subject: str) -> list[Outcome]:
+    """The outcome of every check of its kind.
+
+    Raises:
+        UserError: it cannot be loaded, or is neither a probe nor a rule.
+    """
+    path, _, name = subject.rpartition(":")
+    if not path.endswith(".py") or not name.isidentifier():
+        raise UserError(f"{subject} names nothing in a file; write ./FILE.py:NAME")
+    settings, code = hashed({"rule": subject})
+    token = str(settings["rule"])
+    found = load(token, code)
+    if isinstance(found, Probe):
+        return check_probe(found)
+    if hasattr(found, "surrogate"):
+        return check_rule(load_rule(token, code))
+    if isinstance(found, type) and issubclass(found, nn.Module):
+        raise UserError(f"{subject} is a model; `epochal run images model={subject} --plan` tries it")
+    raise UserError(
+        f"{subject} is neither a probe (a function under @epochal.probe) nor a rule (a class with surrogate)"
+    )

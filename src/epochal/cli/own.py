@@ -1,0 +1,52 @@
+"""Commands for code of one's own: new, check."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from epochal.cli.app import JsonOption, app, print_table
+from epochal.core.values.errors import UserError
+from epochal.core.values.nearest import did_you_mean
+
+
+@app.command()
+def new(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="What to write: probe or rule.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name; the file is ./NAME.py.")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
+) -> None:
+    """Write a complete file to start from, in the current folder, and print the commands that use it."""
+    from epochal.check.new import KINDS, write_new
+
+    if kind not in KINDS:
+        raise UserError(f"epochal new {kind}: the kinds are {' and '.join(KINDS)}{did_you_mean(kind, KINDS)}")
+    path, named = write_new("probe" if kind == "probe" else "rule", name, Path(), force=force)
+    field = "probes=+" if kind == "probe" else "rule="
+    typer.echo(f"wrote ./{path}; what to fill in is marked HERE")
+    typer.echo(f"check it  epochal check ./{path}:{named}")
+    typer.echo(f"use it    epochal run algorithmic preset=demo {field}./{path}:{named}")
+
+
+@app.command()
+def check(
+    subject: Annotated[str, typer.Argument(metavar="FILE.py:NAME", help="A probe or a rule of your own.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Check a probe or a rule as epochal's own are checked; exit code 1 if something does not hold."""
+    from epochal.check.own import check_own
+
+    outcomes = check_own(subject)
+    failed = [outcome for outcome in outcomes if outcome.problem]
+    if as_json:
+        print_table(
+            [{"check": o.check, "passed": not o.problem, "problem": o.problem} for o in outcomes], True
+        )
+    else:
+        for outcome in outcomes:
+            typer.echo(f"{'FAIL' if outcome.problem else 'pass'}  {outcome.check}")
+            if outcome.problem:
+                typer.echo(f"      {outcome.problem}")
+        typer.echo(f"{len(outcomes) - len(failed)} of {len(outcomes)} checks hold")
+    if failed:
+        raise typer.Exit(1)

@@ -1,0 +1,201 @@
+"""Measures stored snapshots with a probe, as training would have, and keeps the table in the run."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import polars as pl
+import torch
+
+from epochal.core.tensors.probe import ConfiguredProbe
+from epochal.core.values.errors import UserError
+from epochal.core.values.identity import SEMANTICS, digest
+from epochal.core.values.options import parse_options
+from epochal.core.values.probe_list import name_of, problem_of, split_entry
+from epochal.core.values.source import copy_name, hashed, is_own, parts_of, read_source
+from epochal.engine.observe import measure
+from epochal.engine.population import Population, initial_population
+from epochal.engine.program import Program
+from epochal.experiments.own_code import explained
+from epochal.experiments.probes import load_probe
+from epochal.experiments.restore import member_spec, program_of
+from epochal.launch.execute import declared
+from epochal.store.probe_tables import KEYS, ProbeTable, store_code
+from epochal.store.run import Run
+from epochal.store.schema import polars_schema
+from epochal.store.snapshots import load_snapshot, members_at, packs_at
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """A probe with its options, and the table it fills."""
+
+    probe: ConfiguredProbe
+    table: ProbeTable
+
+
+def measurement(run: Run, name: str, options: Mapping[str, object], prefix: str = "") -> Measurement:
+    """A probe by ``NAME``, ``NAME@LABEL`` or ``FILE.py:NAME``; the source of one's own is kept in the run.
+
+    A probe of one's own that the run itself records is found by its name, in the run's copy.
+
+    Raises:
+        UserError: there is no such probe, or an option does not fit; ``prefix`` stands before its name.
+    """
+    entry, code = _entry(run, name)
+    token, label = split_entry(entry)
+    found = load_probe(token, code)
+    probe = found.configured(parse_options(found.options, options, found.name, prefix), label)
+    source = parts_of(token)[1] if is_own(token) else ""
+    if source:
+        copy = copy_name(code[source], source)
+        store_code(run.paths, copy, read_source(code[source], source))
+    about = {
+        "options": probe.options.model_dump(mode="json"),
+        "source": source,
+        "semantics": SEMANTICS,
+    }
+    table = ProbeTable(
+        paths=run.paths,
+        name=probe.name,
+        digest=digest({"probe": probe.name, **about})[:8],
+        columns=declared([probe]),
+        about=about,
+    )
+    return Measurement(probe=probe, table=table)
+
+
+def measure_snapshots(
+    run: Run,
+    wanted: Measurement,
+    *,
+    members: Sequence[int] | None = None,
+    steps: Sequence[int] | None = None,
+    progress: Progress = lambda done, of: None,
+) -> pl.DataFrame:
+    """The table of these members and steps (by default all that have a snapshot).
+
+    What is in the table already is not measured again. A pack is measured whole, with the values that
+    training would have recorded, bit for bit; a part of it agrees to rounding. Members that had diverged have
+    no row. Interrupted, it keeps what it has.
+
+    Raises:
+        UserError: no such member, no snapshot at a step, or a damaged one.
+    """
+    every = list(range(len(run.members)))
+    members = _checked(run, "member", every if members is None else members, every)
+    steps = _checked(run, "snapshot of step", run.snapshots if steps is None else steps, run.snapshots)
+    old, fresh = wanted.table.read(), []
+    there = set(old.select("member", "step").iter_rows())
+    work = list(_work(run, members, steps, there))
+    try:
+        with _threads(run):
+            for pack, group, due in _grouped(work):
+                program = program_of(run, group, executor=run.spec["executors"][pack])
+                start = initial_population(program)
+                for step in due:
+                    fresh.append(_rows(run, wanted.probe, program, start, pack, group, step))
+                    progress(len(fresh), len(work))
+    finally:
+        if fresh:
+            old = pl.concat([old, *fresh]).unique(["member", "step"], keep="last")
+            wanted.table.write(old)
+    is_asked = pl.col("member").is_in(members) & pl.col("step").is_in(steps)
+    return old.filter(is_asked).sort("member", "step")
+
+
+def _entry(run: Run, name: str) -> tuple[str, dict[str, str]]:
+    """The entry of a list of probes that a name means, and where own code lies."""
+    settings, code = hashed({"probes": name})
+    entry = str(settings["probes"])
+    probe, label = split_entry(entry)
+    if not is_own(probe):
+        copies = member_spec(run, 0).code
+        recorded = [split_entry(mine)[0] for mine in run.spec["fields"]["probes"]]
+        own = [mine for mine in recorded if is_own(mine) and name_of(mine) == probe]
+        if own:
+            entry, code = "@".join([own[0], *([label] if label else [])]), copies
+    if problem := problem_of([entry]):
+        raise UserError(problem.removeprefix("probes has "))
+    return entry, code
+
+
+def _checked(run: Run, what: str, given: Sequence[int], known: Sequence[int]) -> list[int]:
+    missing = [number for number in given if number not in known]
+    if missing:
+        near = sorted(sorted(known, key=lambda number: abs(number - missing[0]))[:5])
+        have = f"the nearest are {', '.join(map(str, near))}" if near else "there are none yet"
+        raise UserError(f"{run.name} has no {what} {missing[0]}; {have}")
+    return list(dict.fromkeys(given))
+
+
+Work = tuple[int, tuple[int, ...], int]
+"""A pack, the members of it to measure, a step."""
+
+
+def _work(
+    run: Run, members: Sequence[int], steps: Sequence[int], there: set[tuple[int, int]]
+) -> Iterator[Work]:
+    asked, stored = set(members), {step: packs_at(run.paths.snapshots, step) for step in steps}
+    for pack, group in enumerate(run.spec["packs"]):
+        for step in steps:
+            if pack not in stored[step]:
+                continue
+            held = members_at(run.paths.snapshots, pack, step)  # without those that stopped earlier
+            wanted = tuple(member for member in group if member in asked and member in held)
+            if any((member, step) not in there for member in wanted):
+                # All that are asked for, so that what is measured twice over has the same bits.
+                yield pack, wanted, step
+
+
+def _grouped(work: Sequence[Work]) -> Iterator[tuple[int, tuple[int, ...], list[int]]]:
+    """Work on the same members together: their program is built once."""
+    groups: dict[tuple[int, tuple[int, ...]], list[int]] = {}
+    for pack, group, step in work:
+        groups.setdefault((pack, group), []).append(step)
+    yield from ((pack, group, steps) for (pack, group), steps in groups.items())
+
+
+def _rows(
+    run: Run,
+    probe: ConfiguredProbe,
+    program: Program,
+    start: Population,
+    pack: int,
+    members: Sequence[int],
+    step: int,
+) -> pl.DataFrame:
+    stored = load_snapshot(run.paths.snapshots, pack, step)
+    rows = [stored.members.index(member) for member in members]
+    tensors = {name: torch.from_numpy(stored.tensors[name][rows]) for name in ("params", "buffers")}
+    population = replace(
+        start,
+        step=step,
+        flat=tensors["params"].to(program.device),
+        buffers=tensors["buffers"].to(program.device),
+    )
+    with explained():
+        values = measure(program, population, [probe])
+    diverged = set(stored.meta.get("diverged", ()))
+    alive = [place for place, member in enumerate(members) if member not in diverged]
+    table: dict[str, Any] = {
+        "member": [members[place] for place in alive],
+        "step": [step] * len(alive),
+        "epoch": [step / program.steps_per_epoch] * len(alive),
+    }
+    table |= {column: [array[place].tolist() for place in alive] for column, array in values.items()}
+    return pl.DataFrame(table, schema=polars_schema({**KEYS, **declared([probe])}))
+
+
+@contextmanager
+def _threads(run: Run) -> Iterator[None]:
+    """As many as the run asked for: the same sums in the same order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(run.spec["fields"].get("threads") or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

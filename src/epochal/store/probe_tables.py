@@ -1,0 +1,89 @@
+"""What was measured on snapshots after training: ``probes/NAME-HASH.parquet``, and what it is beside it.
+
+HASH stands for the probe, its options, its source where it is a user's own, and the semantics version.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from epochal.store.atomic import write_file
+from epochal.store.documents import read_json, read_parquet, write_json, write_parquet
+from epochal.store.paths import RunPaths
+from epochal.store.schema import Schema, polars_schema
+
+KEYS: dict[str, str] = {"member": "int64", "step": "int64", "epoch": "float64"}
+
+LISTING: dict[str, pl.DataType] = {
+    "probe": pl.String(),
+    "options": pl.String(),
+    "rows": pl.Int64(),
+    "members": pl.Int64(),
+    "steps": pl.Int64(),
+    "file": pl.String(),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeTable:
+    """One table of a run; ``about`` is JSON that says what was measured, ``columns`` its schema."""
+
+    paths: RunPaths
+    name: str
+    digest: str
+    columns: Schema
+    about: Mapping[str, Any]
+
+    @property
+    def path(self) -> Path:
+        return self.paths.probes / f"{self.name}-{self.digest}.parquet"
+
+    def read(self) -> pl.DataFrame:
+        """``member``, ``step``, ``epoch`` and the probe's columns; empty where nothing was measured yet.
+
+        Raises:
+            UserError: the table is damaged.
+        """
+        if not self.path.exists():
+            return pl.DataFrame(schema=polars_schema({**KEYS, **self.columns}))
+        return read_parquet(self.path)
+
+    def write(self, table: pl.DataFrame) -> None:
+        """Replace the table, by member and step.
+
+        Raises:
+            UserError: the disk is full; the old table is untouched.
+        """
+        self.paths.probes.mkdir(exist_ok=True)
+        write_json(
+            self.path.with_suffix(".json"), {"probe": self.name, **self.about, "columns": self.columns}
+        )
+        write_parquet(self.path, table.sort("member", "step"))
+
+
+def listed(paths: RunPaths) -> pl.DataFrame:
+    """One row of `LISTING` per table that is there."""
+    rows = []
+    for file in sorted(paths.probes.glob("*.parquet")):
+        about = read_json(file.with_suffix(".json"))
+        table = read_parquet(file, columns=["member", "step"])
+        options = json.dumps(about.get("options", {}))
+        counts = (table.height, table["member"].n_unique(), table["step"].n_unique())
+        rows.append((about.get("probe"), options, *counts, file.name))
+    return pl.DataFrame(rows, schema=LISTING, orient="row")
+
+
+def store_code(paths: RunPaths, name: str, source: bytes) -> None:
+    """Keep the source of a probe of a user's own in the run, as ``code/NAME``.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    target = paths.code / name
+    if not target.exists():
+        paths.code.mkdir(exist_ok=True)
+        write_file(target, source)
