@@ -14,7 +14,11 @@ from epochal.core.values.nearest import did_you_mean
 from epochal.core.values.spec_errors import allowed_values
 from epochal.experiments import catalog
 from epochal.experiments.catalog import Experiment
+from epochal.report import figures as report_figures
+from epochal.report.figure import Figure
 from epochal.store.atomic import readable_bytes
+from epochal.store.catalog import list_runs
+from epochal.store.filter import Filter
 from epochal.store.run import Run
 from epochal.tasks.datasets import catalog as datasets
 
@@ -58,6 +62,27 @@ def fields(experiment: Experiment, preset: str | None) -> list[dict[str, Any]]:
     return rows
 
 
+def runs(folder: Path, wanted: Filter) -> list[dict[str, Any]]:
+    """One row per wanted run, newest last: name, members, outcome, when it was made, size in bytes."""
+    return list_runs(folder, wanted).to_dicts()
+
+
+def readable_runs(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same for a reader: the time to the minute, the size in units, an empty preset column left out."""
+    has_preset = any(row["preset"] for row in rows)
+    shown = []
+    for row in rows:
+        created = row["created"]
+        kept = {
+            name: row[name] for name in ("name", "experiment", "preset", "members", "outcome", "max_steps")
+        }
+        if not has_preset:
+            del kept["preset"]
+        times = {"created_utc": f"{created:%Y-%m-%d %H:%M}" if created else ""}
+        shown.append({**kept, **times, "size": readable_bytes(row["size_bytes"])})
+    return shown
+
+
 def members(run: Run) -> list[dict[str, Any]]:
     """One row per member: what varies, when it memorised and generalised (with interval), the delay."""
     columns = [name for name in run.spec["varied"] if name in run.members.columns]
@@ -76,6 +101,27 @@ def members(run: Run) -> list[dict[str, Any]]:
             row["delay"] = _delay(events["memorisation"], events["generalisation"])
         rows.append(row | {"outcome": _outcome(member)})
     return rows
+
+
+def figures() -> list[dict[str, Any]]:
+    """One row per figure."""
+    found = [report_figures.find(name) for name in report_figures.names()]
+    return [
+        {"figure": f.name, "shows": f.meaning, "options": ", ".join(f.options.model_fields)} for f in found
+    ]
+
+
+def figure_options(figure: Figure) -> list[dict[str, Any]]:
+    """One row per option of a figure."""
+    return [
+        {
+            "option": name,
+            "default": _shown(field.default),
+            "takes": allowed_values(name, figure.options),
+            "meaning": field.description,
+        }
+        for name, field in figure.options.model_fields.items()
+    ]
 
 
 def data_sets(root: Path | None) -> list[dict[str, Any]]:

@@ -112,10 +112,11 @@ def test_one_line_exit_code_2_nothing_left(
     assert not runs.exists() or not list(runs.glob("[!.]*/spec.json")) or word == "probes=./probes.py:late"
 
 
-def test_what_vmap_cannot_batch_is_told_and_trains_alone(call: Call, folder: Path) -> None:
+def test_what_vmap_cannot_batch_is_told_and_trains_in_turn(call: Call, folder: Path) -> None:
+    asked = call(*IMAGES, "model=./models.py:Recurrent", "seed=0:2", "executor=vmap")
+    assert asked.code == 2 and "executor=loop" in asked.complaint[0]
     ended = call(*IMAGES, "model=./models.py:Recurrent", "seed=0:2")
-    assert ended.code == 2 and "train one member per run" in ended.complaint[0]
-    assert call(*IMAGES, "model=./models.py:Recurrent").code == 0
+    assert ended.code == 0 and "cannot be batched over members" in ended.err
 
 
 @pytest.mark.parametrize(

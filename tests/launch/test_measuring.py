@@ -97,8 +97,8 @@ def moved(options, view):
 def test_an_interrupted_run_is_measured_as_far_as_it_got(tmp_path: Path, monkeypatch: Any) -> None:
     from epochal.engine.train import train
 
-    def interrupted(*arguments: Any) -> Any:
-        for moment in train(*arguments):
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        for moment in train(*arguments, **options):
             if moment.step == 13:
                 raise KeyboardInterrupt
             yield moment

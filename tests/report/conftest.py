@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from epochal.core.values.figure import FigureSpec
-from epochal.report.curves import figures
+from epochal.report.figures import page_figures as figures
 from epochal.report.page import page, write_report
 from epochal.report.thinning import thinned
 from tests.report.runs import FakeRun, grokking_run

@@ -9,6 +9,8 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
+from epochal.store.directory import RunDirectory
+
 
 @dataclass(frozen=True, kw_only=True)
 class FakeRun:
@@ -192,6 +194,25 @@ def grokking_run(
         schema=SCHEMA,
         is_done=is_done,
     )
+
+
+def stored(fake: FakeRun, runs: Path, name: str) -> Path:
+    """The run as a finished run directory, through the store."""
+    schema = {"member": "int64", "step": "int64", "epoch": "float64", **fake.schema}
+    made = RunDirectory.create(
+        runs,
+        name,
+        spec={**fake.spec, "format": 1},
+        environment=fake.environment,
+        members=fake.members,
+        schema=schema,
+    )
+    with made:
+        with made.record_writer(0) as writer:
+            writer.append(fake.metrics.sort("step", "member").iter_rows(named=True))
+        made.write_events(fake.events.iter_rows(named=True))
+        made.finish()
+    return made.path
 
 
 def rise(steps: Float[np.ndarray, " T"], at: float, width: float) -> Float[np.ndarray, " T"]:

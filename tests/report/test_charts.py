@@ -11,7 +11,7 @@ import vl_convert
 from epochal.core.values.figure import Axis, Colour, FigureSpec, Layer, Panel, Table
 from epochal.report.axes import domain_of, tick_label, ticks
 from epochal.report.charts import figure_chart, legend_values, palette, vega_lite
-from epochal.report.curves import figures
+from epochal.report.figures import page_figures as figures
 from tests.report.runs import grokking_run
 
 

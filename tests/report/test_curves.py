@@ -9,7 +9,7 @@ import pytest
 
 from epochal.core.values.figure import FigureSpec
 from epochal.report.curve_tables import median_table
-from epochal.report.curves import figures
+from epochal.report.figures import page_figures as figures
 from epochal.report.reading import grouping
 from tests.report.runs import FakeRun, grokking_run, short_run
 

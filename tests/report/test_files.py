@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from epochal.core.values.figure import FigureSpec
-from epochal.report.curves import figures
+from epochal.report.figures import page_figures as figures
 from epochal.report.files import as_csv, figure_svg, save_figure
 from tests.report.runs import FakeRun
 

@@ -74,6 +74,9 @@ def print_table(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(rows, default=str, indent=1, allow_nan=False))
         return
+    if not sys.stdout.isatty():
+        _print_plain(rows)
+        return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -84,14 +87,24 @@ def print_table(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
         table.add_column(name.replace("_", " "), justify="right" if is_number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text("" if value is None else str(value)) for value in row.values()))
-    console = Console()
-    if not console.is_terminal:
-        console.width = 10_000  # a pipe has no margin: one row, one line
-    console.print(table)
+    Console().print(table)
+
+
+def _print_plain(rows: Sequence[dict[str, Any]]) -> None:
+    """One row, one line: a pipe has no margin. Ten times as quick as rich, which a thousand runs need."""
+    names = list(rows[0]) if rows else []
+    cells = [[" ".join(str("" if v is None else v).split()) for v in row.values()] for row in rows]
+    lines = [[name.replace("_", " ") for name in names], *cells]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    is_number = [all(isinstance(row[name], int | float) for row in rows) for name in names]
+    for line in lines if rows else []:
+        parts = zip(line, widths, is_number, strict=True)
+        typer.echo("  ".join(t.rjust(w) if right else t.ljust(w) for t, w, right in parts).rstrip())
 
 
 def end(text: str, code: int) -> NoReturn:
-    """Says why on standard error, and exits."""
-    for line in text.splitlines() or [""]:
-        print(f"epochal: {line}", file=sys.stderr)
+    """Says why on standard error, and exits. What a terminal would obey instead of showing is written out."""
+    for line in filter(str.strip, text.split("\n")):
+        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+        print(f"epochal: {shown}", file=sys.stderr)
     sys.exit(code)

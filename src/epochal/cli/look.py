@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from epochal.cli.app import JsonOption, RunsOption, app, print_run, print_table
+from epochal.cli.app import JsonOption, RunsOption, app, print_run, print_table, settings_of
 from epochal.core.values.errors import UserError
 
 
@@ -31,17 +31,42 @@ def show(
 
 
 @app.command()
-def ls(runs: RunsOption = None, as_json: JsonOption = False) -> None:
+def ls(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TEXT] [FIELD=VALUE]...",
+            help="Part of the name; values that members have: weight_decay=0.1,1 seed=0:5 experiment=images.",
+        ),
+    ] = None,
+    outcome: Annotated[
+        str, typer.Option(metavar="WORD", help="finished, diverged, running, interrupted or unreadable.")
+    ] = "",
+    runs: RunsOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """The runs there are, newest last."""
+    from epochal import listings
     from epochal.api import runs_folder
-    from epochal.store.catalog import list_runs
+    from epochal.store.filter import Filter
 
+    texts = [word for word in words or () if "=" not in word]
+    if len(texts) > 1:
+        raise UserError(
+            f"{texts[1]!r} is a second text; give one part of the name, and fields as FIELD=VALUE"
+        )
+    settings, preset = settings_of([word for word in words or () if "=" in word])
+    fields = {name: str(value) for name, value in settings.items()}
+    fields |= {} if preset is None else {"preset": preset}
+    wanted = Filter(text=texts[0] if texts else "", fields=fields, outcome=outcome)
     folder = runs_folder(runs)
-    rows = list_runs(folder).to_dicts()
-    if not rows and not as_json:
+    rows = listings.runs(folder, wanted)
+    if rows or as_json:
+        print_table(rows if as_json else listings.readable_runs(rows), as_json)
+    elif words or outcome:
+        typer.echo(f"no run in {folder} fits; `epochal ls` lists all")
+    else:
         typer.echo(f"no runs in {folder}; `epochal demo` makes one")
-        return
-    print_table(rows, as_json)
 
 
 @app.command()

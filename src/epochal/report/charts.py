@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from epochal.core.values.figure import Axis, Cell, Colour, FigureSpec, Layer, Panel, Table
+from epochal.core.values.figure import Axis, Cell, Colour, FigureSpec, Layer, Panel, Shades, Table
 from epochal.report.axes import domain_of, ticks
 from epochal.report.thinning import thinned
 
@@ -20,8 +20,20 @@ LINE = {"faint": 1.0, "plain": 1.3, "strong": 2.4}
 BAR = {"faint": (0.9, 0.35), "plain": (2.6, 0.5), "strong": (9.0, 0.35)}
 """Width in px and opacity of interval bars."""
 POINT = {"faint": 9, "plain": 24, "strong": 40}
-SHAPES = {"dot": "circle", "ring": "circle", "cross": "M-1,-1L1,1M-1,1L1,-1", "arrow": "triangle-right"}
-HUES = ("#dd7f1f", "#3a7ecf", "#2a9d72", "#a05fc0", "#cf4a5c", "#1c9db3", "#97704f", "#7f8790")
+SHAPES = {
+    "dot": "circle",
+    "ring": "circle",
+    "cross": "M-1,-1L1,1M-1,1L1,-1",
+    "arrow": "triangle-right",
+    "arrow_up": "triangle-up",
+}
+FILLED = ("dot", "arrow", "arrow_up")
+FONT_PX = 11
+HUES = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a7a7a", "#8f5a2b")
+"""Told apart by colour-blind readers (Okabe and Ito 2008; yellow and black replaced, which are lost
+on paper and in the dark)."""
+VIRIDIS = tuple("#440154 #482878 #3e4989 #31688e #26828e #1f9e89 #35b779 #6ece58 #b5de2b #fde725".split())
+"""Nine even steps through the scheme that continuous scales have (Smith and van der Walt 2015)."""
 RAMP = ("#4b62d1", "#9a4fc4", "#d4508c", "#ea7646", "#d9a514")
 
 
@@ -32,21 +44,23 @@ def figure_chart(spec: FigureSpec) -> "alt.VConcatChart":
     return alt.VConcatChart.from_dict({**vega_lite(thinned(spec)), "config": theme()})
 
 
-def vega_lite(spec: FigureSpec, *, panel_width: float = PANEL_WIDTH) -> Json:
+def vega_lite(spec: FigureSpec, *, panel_width: float = PANEL_WIDTH, font_px: float = FONT_PX) -> Json:
     """All panels side by side, each table once, one legend on top: what goes to paper.
 
     Written as JSON: altair's objects check and copy themselves for longer than the drawing takes.
     """
-    panels = [panel_json(spec, panel, width=panel_width, legend=True) for panel in spec.panels]
+    room = panel_width * min(spec.per_row, len(spec.panels))
+    legend = _legend_look(spec, room, font_px)
+    panels = [panel_json(spec, panel, width=panel_width, legend=legend) for panel in spec.panels]
     rows = [{"hconcat": panels[i : i + spec.per_row]} for i in range(0, len(panels), spec.per_row)]
     tables = {name: records(table) for name, table in used_tables(spec).items()}
     return {"$schema": SCHEMA, "vconcat": rows, "datasets": tables}
 
 
-def panel_json(spec: FigureSpec, panel: Panel, *, width: float | str, legend: bool = False) -> Json:
+def panel_json(spec: FigureSpec, panel: Panel, *, width: float | str, legend: Json | None = None) -> Json:
     """One panel; its tables are named, not held: whoever draws it gives them."""
-    x = _channel(panel.x, _columns(panel, spec.tables, "x"))
-    y = _channel(panel.y, _columns(panel, spec.tables, "y"))
+    x = _channel(panel.x, _columns(panel, spec.tables, "x"), "x")
+    y = _channel(panel.y, _columns(panel, spec.tables, "y"), "y")
     colour = _colour_channel(spec.colour, legend) if spec.colour else {}
     layers = [_layer(layer, spec.tables[layer.table], x, y, colour) for layer in panel.layers]
     height = panel.height if isinstance(width, str) else round(panel.height * min(1.0, width / PANEL_WIDTH))
@@ -98,7 +112,7 @@ def theme(
     soft: str = "#62666d",
     grid: str = "#e7e7e4",
     paper: str = "white",
-    font_px: float = 11,
+    font_px: float = FONT_PX,
 ) -> Json:
     """Vega-Lite configuration; what has no colour of its own takes ``ink``. Any CSS colour will do."""
     axis = {"labelColor": soft, "titleColor": ink, "domainColor": soft, "tickColor": soft, "gridColor": grid}
@@ -142,6 +156,9 @@ def _layer(layer: Layer, table: Table, x: Json, y: Json, colour: Json) -> Json:
         encoding["detail"] = {"field": layer.by, "type": "nominal"}
     if layer.colour:
         encoding["color"] = {"field": layer.colour, **colour}
+        if layer.mark == "point" and layer.shape in FILLED:
+            # Stroke and fill apart: the legend's strokes have a colour where there are only points.
+            encoding["fill"] = {"field": layer.colour, **colour, "legend": None}
     if layer.text:
         encoding["text"] = {"field": layer.text, "type": "nominal"}
     if layer.hover:
@@ -168,8 +185,11 @@ def _mark(layer: Layer, table: Table) -> Json:
     if layer.mark == "band":
         return {"type": "area", "fillOpacity": 0.16}
     if layer.mark == "point":
-        look = {"shape": SHAPES[layer.shape], "filled": layer.shape in ("dot", "arrow")}
+        is_filled = layer.shape in FILLED and not layer.colour
+        look = {"shape": SHAPES[layer.shape], "filled": is_filled}
         return {"type": "point", **look, "size": POINT[layer.emphasis], "opacity": 1, "strokeWidth": 1.5}
+    if layer.mark == "cell":
+        return {"type": "rect", "fillOpacity": 1 if layer.colour else 0.12}
     if layer.mark == "text":
         return {"type": "text", "align": "left", "dx": 6}
     if layer.mark == "rule":
@@ -178,14 +198,16 @@ def _mark(layer: Layer, table: Table) -> Json:
     return {"type": "rule", "strokeWidth": width, "strokeOpacity": opacity}
 
 
-def _channel(axis: Axis, columns: Sequence[Sequence[Cell]]) -> Json:
+def _channel(axis: Axis, columns: Sequence[Sequence[Cell]], side: str) -> Json:
     """Title, scale and ticks, the same for every layer of a panel."""
     look: Json = {"title": (f"{axis.label} ({axis.unit})" if axis.unit else axis.label) or None}
     if axis.bare:
         look |= {"labels": False, "ticks": False, "domain": False, "grid": False}
     if axis.scale == "category":
-        values = list(dict.fromkeys(v for column in columns for v in column if v is not None))
+        values: list[Cell] = list(axis.order[:: 1 if side == "x" else -1])
+        values = values or list(dict.fromkeys(v for column in columns for v in column if v is not None))
         look |= {"grid": False, "labelLimit": 220}
+        look |= {"labelAngle": 0, "labelSeparation": 6} if side == "x" else {}
         return {"type": "nominal", "scale": {"domain": values}, "sort": None, "axis": look}
     if axis.scale == "linear":
         scale: Json = {"zero": False} | ({"domain": list(axis.domain), "clamp": True} if axis.domain else {})
@@ -210,10 +232,38 @@ def _tick_look(marks: Mapping[float, str]) -> Json:
     }
 
 
-def _colour_channel(colour: Colour, legend: bool) -> Json:
-    shown = {"title": colour.title or None, "values": legend_values(colour), "symbolType": "stroke"}
+def _colour_channel(colour: Colour | Shades, legend: Json | None) -> Json:
+    if isinstance(colour, Shades):
+        scale: Json = {"type": colour.scale, "domain": list(colour.domain), "scheme": "viridis"}
+        return {"type": "quantitative", "scale": scale, "legend": legend}
     scale = {"domain": list(colour.values), "range": palette(colour)}
-    return {"type": "nominal", "scale": scale, "legend": shown if legend else None}
+    return {"type": "nominal", "scale": scale, "legend": legend}
+
+
+def _legend_look(spec: FigureSpec, room: float, font_px: float) -> Json:
+    """A legend that takes no more than ``room`` px in width."""
+    colour = spec.colour
+    if isinstance(colour, Shades):
+        marks = ticks(*colour.domain, colour.scale) if colour.scale == "log" else {}
+        look = _tick_look(marks) if marks else {"tickCount": 4}
+        look = {name: look[name] for name in ("values", "labelExpr", "tickCount") if name in look}
+        bar = {"gradientLength": round(max(60, min(200, 0.8 * room))), "gradientThickness": 9}
+        return {"title": colour.title or None, "titleLimit": round(room), **bar, **look}
+    if colour is None:
+        return {}
+    named = legend_values(colour)
+    # A letter takes about half of the font's size; the stroke and the gaps beside it 36 px.
+    widest = max(map(len, named)) * 0.52 * font_px + 36
+    columns = max(1, min(len(named), int(room / widest)))
+    has_cells = any(layer.mark == "cell" for panel in spec.panels for layer in panel.layers)
+    kind = "square" if has_cells else "stroke"
+    return {
+        "title": colour.title or None,
+        "values": named,
+        "symbolType": kind,
+        "labelLimit": round(room),
+        "columns": columns,
+    }
 
 
 def _columns(panel: Panel, tables: Mapping[str, Table], side: str) -> list[Sequence[Cell]]:
@@ -229,7 +279,8 @@ def _columns(panel: Panel, tables: Mapping[str, Table], side: str) -> list[Seque
 def _tooltip(column: str, words: str, values: Sequence[Cell]) -> Json:
     if any(isinstance(v, str) for v in values):
         return {"field": column, "type": "nominal", "title": words}
-    return {"field": column, "type": "quantitative", "title": words, "format": ",.4~g"}
+    digits = ",.0f" if column in ("step", "low", "high") else ",.4~g"  # steps are whole
+    return {"field": column, "type": "quantitative", "title": words, "format": digits}
 
 
 def _between(ramp: Sequence[str], share: float) -> str:

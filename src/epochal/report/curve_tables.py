@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -41,6 +42,16 @@ class Curves:
         return self.run.members.filter(pl.col("outcome") == "diverged")
 
 
+def step_axis(run: RunLike, scale: Literal["log", "linear"] = "log") -> Axis:
+    """Completed updates, from 0 to the last record; ``log`` has a place for 0."""
+    last = run.metrics["step"].max() if len(run.metrics) else None
+    end = float(last) if isinstance(last, int | float) and last > 0 else 1.0
+    is_log = scale == "log"
+    return Axis(
+        label="step", unit="completed updates", scale="symlog" if is_log else "linear", domain=(0.0, end)
+    )
+
+
 def long(curves: Curves, column: str, split: str) -> pl.DataFrame:
     """All that was measured of one column: ``member step value label colour facet``, by member and step."""
     frame = curves.run.metrics.select("member", "step", pl.col(column).cast(pl.Float64).alias("value"))
@@ -61,8 +72,12 @@ def events_on(curves: Curves, column: str, frame: pl.DataFrame, y: Scale) -> pl.
         curve = frame.filter((pl.col("member") == event["member"]) & pl.col("value").is_finite())
         if not len(curve):
             continue
-        x, v = np.log1p(curve["step"].to_numpy()), curve["value"].to_numpy()
-        at = np.log1p(event["step"])
+        steps, v = curve["step"].to_numpy(), curve["value"].to_numpy()
+        x, at = (
+            (np.log1p(steps), np.log1p(event["step"]))
+            if curves.x.scale == "symlog"
+            else (steps, event["step"])
+        )
         height = (
             np.exp(np.interp(at, x, np.log(np.maximum(v, 1e-300)))) if y == "log" else np.interp(at, x, v)
         )

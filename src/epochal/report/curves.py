@@ -1,11 +1,13 @@
-"""The figures of a run: its learning curves with median and band, and the events on them."""
+"""Learning curves with median and band, and the events on them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import polars as pl
 
+from epochal.core.values.errors import UserError
 from epochal.core.values.figure import Axis, Colour, Emphasis, FigureSpec, Layer, Panel, Scale, Table
 from epochal.report.curve_tables import (
     Curves,
@@ -16,9 +18,10 @@ from epochal.report.curve_tables import (
     log_domain,
     long,
     median_table,
+    step_axis,
 )
+from epochal.report.figure import Options, option
 from epochal.report.reading import RunLike, grouping, measured_columns, member_table
-from epochal.report.timeline import timeline_figure
 
 MAX_SINGLE = 12
 """Up to this many members every curve carries its own events."""
@@ -26,28 +29,46 @@ MAX_BANDS = 6
 SPLITS = {"train": "training", "val": "validation"}
 
 
-def figures(run: RunLike) -> list[FigureSpec]:
-    """Accuracy, events, loss, and every other recorded column; no figure for what was not measured."""
+class CurveOptions(Options):
+    """What can be chosen about curves against the step."""
+
+    x: Literal["log", "linear"] = option("log", "scale of the steps; log has a place for 0")
+    y: Literal["auto", "log", "linear"] = option("auto", "scale of the values")
+    colour: str = option("auto", "field that gives the colour; auto or none")
+
+
+def curves_of(run: RunLike, options: CurveOptions) -> Curves:
+    """What the curves of a run share.
+
+    Raises:
+        UserError: the field for the colour does not vary.
+    """
+    groups = grouping(run, options.colour)
+    return Curves(run=run, groups=groups, members=member_table(run, groups), x=step_axis(run, options.x))
+
+
+def columns_of(run: RunLike, name: str) -> list[str]:
+    """``train_NAME`` and ``val_NAME``, where they were measured."""
     columns = measured_columns(run)
-    last = run.metrics["step"].max() if len(run.metrics) else None
-    end = float(last) if isinstance(last, int | float) and last > 0 else 1.0
-    x = Axis(label="step", unit="completed updates", scale="symlog", domain=(0.0, end))
-    curves = Curves(run=run, groups=grouping(run), members=member_table(run), x=x)
-    pairs = {name: [c for s in SPLITS if (c := f"{s}_{name}") in columns] for name in ("accuracy", "loss")}
-    paired = [_paired_figure(curves, name, found) for name, found in pairs.items() if found]
-    others = [c for c in columns if not any(c in found for found in pairs.values())]
-    timeline = timeline_figure(run, curves.groups, curves.members, x)
-    specs = [*paired[:1], *([timeline] if timeline else []), *paired[1:]]
-    return [*specs, *([_other_figure(curves, others)] if others else [])]
+    return [column for split in SPLITS if (column := f"{split}_{name}") in columns]
 
 
-def _paired_figure(curves: Curves, name: str, columns: Sequence[str]) -> FigureSpec:
-    """Training and validation in one panel, or side by side where colour is needed for a varied field."""
+def paired_figure(curves: Curves, name: str, options: CurveOptions) -> FigureSpec:
+    """Training and validation in one panel, or side by side where colour is needed for a varied field.
+
+    Raises:
+        UserError: neither was measured.
+    """
+    columns = columns_of(curves.run, name)
+    if not columns:
+        raise UserError(f"{curves.run.name} has no {name}: probes={name} was not measured")
     splits = {column: SPLITS[column.split("_")[0]] for column in columns}
     unit, scale = (
         ("fraction correct", "linear") if name == "accuracy" else (_unit(curves.run, columns[0]), "log")
     )
-    domain = (0.0, 1.0) if name == "accuracy" else log_domain(curves, columns)
+    scale = options.y if options.y != "auto" else scale
+    unit_range = (0.0, 1.0) if name == "accuracy" else None
+    domain = log_domain(curves, columns) if scale == "log" else unit_range or _cut(curves, columns)
     y = Axis(label=name, unit=unit, scale="log" if scale == "log" else "linear", domain=domain)
     tables: dict[str, Table] = {}
     panels: list[Panel] = []
@@ -73,8 +94,14 @@ def _paired_figure(curves: Curves, name: str, columns: Sequence[str]) -> FigureS
     )
 
 
-def _other_figure(curves: Curves, columns: Sequence[str]) -> FigureSpec:
-    """Every further column in a panel of its own; logarithmic where positive values span two decades."""
+def other_figure(curves: Curves, columns: Sequence[str], options: CurveOptions) -> FigureSpec:
+    """Every column in a panel of its own; logarithmic where positive values span two decades.
+
+    Raises:
+        UserError: there is no column.
+    """
+    if not columns:
+        raise UserError(f"{curves.run.name} has no measures besides accuracy and loss; give columns=a,b")
     tables: dict[str, Table] = {}
     panels: list[Panel] = []
     for column in columns:
@@ -82,6 +109,7 @@ def _other_figure(curves: Curves, columns: Sequence[str]) -> FigureSpec:
         values = values.filter(values.is_finite())
         wide = len(values) > 0 and float(values.quantile(0.0) or 0) > 0
         wide = wide and float(values.quantile(0.99) or 0) > 100 * float(values.quantile(0.01) or 0)
+        wide = wide if options.y == "auto" else options.y == "log"
         domain = log_domain(curves, [column]) if wide else linear_domain(curves, column)
         y = Axis(
             label=column.replace("_", " "),
@@ -92,13 +120,19 @@ def _other_figure(curves: Curves, columns: Sequence[str]) -> FigureSpec:
         panels += _panels(curves, column, tables, y, title="")
     return FigureSpec(
         name="measures",
-        title="Other measures",
+        title="Other measures" if len(columns) > 1 else columns[0].replace("_", " ").capitalize(),
         caption=_caption(curves, tables, panels),
         tables=tables,
         panels=tuple(panels),
         colour=curves.groups.scale,
         per_row=2,
     )
+
+
+def _cut(curves: Curves, columns: Sequence[str]) -> tuple[float, float] | None:
+    """The linear range that all of these columns need, None where the axis finds its own."""
+    ranges = [domain for column in columns if (domain := linear_domain(curves, column))]
+    return (min(low for low, _ in ranges), max(high for _, high in ranges)) if ranges else None
 
 
 def _panels(curves: Curves, column: str, tables: dict[str, Table], y: Axis, *, title: str) -> list[Panel]:

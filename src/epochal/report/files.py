@@ -9,8 +9,9 @@ from typing import Literal
 import polars as pl
 import vl_convert
 
+from epochal.core.values.errors import UserError
 from epochal.core.values.figure import FigureSpec, Table
-from epochal.report.charts import PANEL_WIDTH, theme, vega_lite
+from epochal.report.charts import FONT_PX, PANEL_WIDTH, theme, vega_lite
 from epochal.report.thinning import thinned
 from epochal.store.atomic import write_file
 
@@ -18,6 +19,8 @@ Format = Literal["svg", "pdf", "png"]
 PNG_PIXELS_PER_INCH = 200
 MIN_PANEL_WIDTH = 150
 """Room in px that a panel with its labels needs."""
+SMALLEST_PANEL = 60
+"""Width in px between the axes below which nothing can be read."""
 
 
 def save_figure(
@@ -35,9 +38,9 @@ def save_figure(
     points. The CSV files hold every row, also those that the drawing can do without: an empty cell was not
     measured, ``NaN`` and ``inf`` were measured so. ``drawn`` is the thinned figure where the caller has it.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     contents = tables_as_csv(spec)
     svg = figure_svg(drawn or thinned(spec), width=width, font=font)
+    directory.mkdir(parents=True, exist_ok=True)
     for kind in formats:
         contents[f"{spec.name}.{kind}"] = _converted(svg, kind)
     for name, data in contents.items():
@@ -49,18 +52,27 @@ def figure_svg(spec: FigureSpec, *, width: float | None = None, font: float | No
     """A thinned figure as SVG text, one px being one point; ``width`` in inches, ``font`` in points.
 
     Fewer panels stand side by side where the width leaves less than ``MIN_PANEL_WIDTH`` for each.
+
+    Raises:
+        UserError: the width has no room for the figure's labels and ``SMALLEST_PANEL``.
     """
-    config = theme(font_px=font or 11)
+    font = font or FONT_PX
     if width is None:
-        return _draw(spec, PANEL_WIDTH, config)
+        return _draw(spec, PANEL_WIDTH, font)
     fitting = max(1, int(72 * width / MIN_PANEL_WIDTH))
     spec = replace(spec, per_row=min(len(spec.panels), spec.per_row, fitting))
     # What stands around the panels (labels, gaps) has a size that only the drawing knows.
     panel_width = 72 * width / spec.per_row
     for _ in range(2):
-        excess = _width_px(_draw(spec, panel_width, config)) - 72 * width
-        panel_width = max(40.0, panel_width - excess / spec.per_row)
-    return _draw(spec, panel_width, config)
+        excess = _width_px(_draw(spec, panel_width, font)) - 72 * width
+        panel_width = max(SMALLEST_PANEL, panel_width - excess / spec.per_row)
+    svg = _draw(spec, panel_width, font)
+    if (taken := _width_px(svg)) > 72 * width + 3:
+        raise UserError(
+            f"--width {width:.3g}in is too narrow for {spec.name}: it needs {taken / 72 + 0.05:.1f}in, "
+            "or a smaller --font"
+        )
+    return svg
 
 
 def tables_as_csv(spec: FigureSpec) -> dict[str, bytes]:
@@ -82,8 +94,9 @@ def _converted(svg: str, kind: Format) -> bytes:
     )
 
 
-def _draw(spec: FigureSpec, panel_width: float, config: dict[str, object]) -> str:
-    return vl_convert.vegalite_to_svg(vega_lite(spec, panel_width=panel_width), config=config)
+def _draw(spec: FigureSpec, panel_width: float, font: float) -> str:
+    chart = vega_lite(spec, panel_width=panel_width, font_px=font)
+    return vl_convert.vegalite_to_svg(chart, config=theme(font_px=font))
 
 
 def _width_px(svg: str) -> float:

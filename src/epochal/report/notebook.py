@@ -11,7 +11,7 @@ from epochal.core.values.errors import UserError
 from epochal.core.values.figure import FigureSpec
 from epochal.core.values.nearest import did_you_mean
 from epochal.report.charts import figure_chart
-from epochal.report.curves import figures
+from epochal.report.figures import page_figures
 from epochal.report.files import figure_svg, save_figure
 from epochal.report.reading import RunLike
 from epochal.report.thinning import thinned
@@ -76,4 +76,4 @@ class Figures:
 
 def figures_of(run: RunLike) -> Figures:
     """The figures of the report as a notebook shows them."""
-    return Figures(tuple(Figure(spec) for spec in figures(run)))
+    return Figures(tuple(Figure(spec) for spec in page_figures(run)))

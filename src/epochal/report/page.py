@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,19 +11,21 @@ import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from epochal.core.values.figure import Cell, Colour, FigureSpec
-from epochal.report.charts import legend_values, palette, panel_json, plain, theme, used_tables
-from epochal.report.curves import figures
+from epochal.core.values.figure import Cell, Colour, FigureSpec, Shades
+from epochal.report.axes import tick_label
+from epochal.report.charts import VIRIDIS, legend_values, palette, panel_json, plain, theme, used_tables
+from epochal.report.figures import page_figures
 from epochal.report.files import Format, save_figure
 from epochal.report.reading import RunLike, as_text, is_replicate, member_table, varied_fields
-from epochal.report.tables import Shown, group_rows, member_rows, number
+from epochal.report.tables import Shown, group_rows, member_rows, number, steps_text
 from epochal.report.thinning import thinned
 from epochal.store.atomic import write_file
 
 FORMATS: tuple[Format, ...] = ("svg", "pdf", "png")
 MAX_OPEN_ROWS = 30
 """Longer tables are folded; on paper all are open."""
-EVENT_NUMBERS = ("step", "low", "high", "onset", "end", "width", "height", "p")
+EVENT_STEPS = ("step", "low", "high", "onset", "end", "width")
+EVENT_NUMBERS = (*EVENT_STEPS, "height", "p")
 
 
 def write_report(run: RunLike, path: Path | None = None) -> Path:
@@ -32,7 +34,7 @@ def write_report(run: RunLike, path: Path | None = None) -> Path:
     The page is written last, so that its links lead somewhere.
     """
     path = path or run.path / "report.html"
-    specs = figures(run)
+    specs = page_figures(run)
     drawn = [thinned(spec) for spec in specs]
     for spec, small in zip(specs, drawn, strict=True):
         save_figure(spec, path.parent / "figures", FORMATS, drawn=small)
@@ -105,11 +107,16 @@ def _json_in_html(value: object) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
-def _legend(colour: Colour | None) -> dict[str, Any] | None:
+def _legend(colour: Colour | Shades | None) -> dict[str, Any] | None:
     if colour is None:
         return None
+    if isinstance(colour, Shades):
+        ends = [tick_label(float(f"{value:.3g}")) for value in colour.domain]
+        return {"title": colour.title, "ends": ends, "stops": ", ".join(VIRIDIS)}
     colours = dict(zip(colour.values, palette(colour), strict=True))
-    return {"title": colour.title, "entries": [(v, colours[v]) for v in legend_values(colour)]}
+    named = legend_values(colour)
+    more = len(colour.values) - len(named)
+    return {"title": colour.title, "entries": [(v, colours[v]) for v in named], "num_unnamed": more}
 
 
 def _sentences(run: RunLike, rows: Sequence[Any]) -> list[str]:
@@ -145,7 +152,9 @@ def _events(run: RunLike) -> list[dict[str, Any]]:
     labels = dict(member_table(run).select("member", "label").iter_rows())
     rows = []
     for event in run.events.iter_rows(named=True):
-        numbers = {c: _number(event.get(c)) for c in EVENT_NUMBERS}
+        numbers = {
+            c: _number(event.get(c), steps_text if c in EVENT_STEPS else number) for c in EVENT_NUMBERS
+        }
         words = {
             c: as_text(event.get(c)) if event.get(c) is not None else ""
             for c in ("name", "probe", "censored", "reason")
@@ -171,10 +180,10 @@ def _range_text(values: Sequence[float]) -> str:
     return number(low) if low == high else f"{number(low)} to {number(high)}"
 
 
-def _number(value: float | None) -> Shown:
+def _number(value: float | None, text_of: Callable[[float | None], str]) -> Shown:
     if value is None:
         return Shown(text="–")
-    return Shown(text=number(value), exact=repr(value), order=value if math.isfinite(value) else math.inf)
+    return Shown(text=text_of(value), exact=repr(value), order=value if math.isfinite(value) else math.inf)
 
 
 def _members(run: RunLike) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """What a report reads of a run: its members' names, and which fields tell them apart."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import polars as pl
 
+from epochal.core.values.errors import UserError
 from epochal.core.values.figure import Colour
+from epochal.core.values.nearest import did_you_mean
 
 FIXED = ("member", "member_id", "outcome", "outcome_step", "outcome_reason")
 """Columns of the members' table that are not varied fields."""
@@ -68,13 +70,37 @@ def is_replicate(field: str) -> bool:
     return field.startswith("seed") or field.endswith("_seed")
 
 
-def grouping(run: RunLike) -> Grouping:
-    """Colour for the field with most values, panels for a second one, where the eye can tell them apart."""
+def grouping(run: RunLike, colour: str = "auto") -> Grouping:
+    """Colour for the field with most values, panels for a second one, where the eye can tell them apart.
+
+    ``colour`` may name the field, or be ``none``.
+
+    Raises:
+        UserError: members do not differ in that field, or it has more values than there are colours.
+    """
+    if colour not in ("auto", "none"):
+        return _coloured_by(run, check_field(run, colour))
     distinct = {f: _distinct(run.members[f]) for f in varied_fields(run) if not is_replicate(f)}
     fields = [f for f, values in distinct.items() if len(values) > 1]
     by_size = sorted(fields, key=lambda f: -len(distinct[f]))
     can_colour = [f for f in by_size if len(distinct[f]) <= (MAX_GROUPS if _is_number(run, f) else MAX_HUES)]
-    colour = can_colour[0] if can_colour else None
+    field = can_colour[0] if can_colour and colour == "auto" else None
+    return _grouped(run, distinct, field)
+
+
+def _coloured_by(run: RunLike, field: str) -> Grouping:
+    distinct = {f: _distinct(run.members[f]) for f in varied_fields(run) if f == field or not is_replicate(f)}
+    most = MAX_GROUPS if _is_number(run, field) else MAX_HUES
+    if len(distinct[field]) > most:
+        raise UserError(
+            f"colour={field} has {len(distinct[field])} values, more than {most}; take another field"
+        )
+    return _grouped(run, distinct, field)
+
+
+def _grouped(run: RunLike, distinct: Mapping[str, list[str]], colour: str | None) -> Grouping:
+    fields = [f for f, values in distinct.items() if len(values) > 1]
+    by_size = sorted(fields, key=lambda f: -len(distinct[f]))
     rest = [f for f in by_size if f != colour]
     can_facet = [f for f in rest if len(distinct[f]) <= MAX_FACETS and _crosses(run, colour, f)]
     facet = can_facet[0] if can_facet and colour else None
@@ -88,9 +114,9 @@ def grouping(run: RunLike) -> Grouping:
     )
 
 
-def member_table(run: RunLike) -> pl.DataFrame:
+def member_table(run: RunLike, groups: Grouping | None = None) -> pl.DataFrame:
     """One row per member: ``member``, ``label``, ``colour`` and ``facet`` as text."""
-    groups, fields = grouping(run), varied_fields(run)
+    groups, fields = groups or grouping(run), varied_fields(run)
     rows = [
         {
             "member": row["member"],
@@ -118,6 +144,32 @@ def measured_columns(run: RunLike) -> list[str]:
     metrics = run.metrics
     numeric = [c for c, dtype in metrics.schema.items() if dtype.is_numeric() and c not in KEYS]
     return [c for c in numeric if metrics[c].null_count() < len(metrics) and not c.startswith("wall_")]
+
+
+def check_field(run: RunLike, field: str) -> str:
+    """A field in which the members differ.
+
+    Raises:
+        UserError: they do not; the fields in which they do are named.
+    """
+    fields = varied_fields(run)
+    if field not in fields:
+        known = f"its members differ in {', '.join(fields)}" if fields else "it has one member"
+        raise UserError(f"{field} does not vary in {run.name}: {known}")
+    return field
+
+
+def check_columns(run: RunLike, columns: Sequence[str]) -> list[str]:
+    """Columns of the metrics that were measured.
+
+    Raises:
+        UserError: one was not; the nearest are offered.
+    """
+    known = measured_columns(run)
+    for column in columns:
+        if column not in known:
+            raise UserError(f"{run.name} has no column {column}{did_you_mean(column, known)}")
+    return list(columns)
 
 
 def _distinct(column: pl.Series) -> list[str]:

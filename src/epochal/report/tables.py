@@ -112,25 +112,25 @@ def event_shown(event: Mapping[str, Any] | None) -> Shown:
     step, low, high, censored = (event[k] for k in ("step", "low", "high", "censored"))
     reason = str(event["reason"] or "")
     if censored == "right":
-        return Shown(
-            text=f"not by {number(low)}" if low is not None else "not seen", exact=_exact(low), note=reason
-        )
+        text = f"not by {steps_text(low)}" if low is not None else "not seen"
+        return Shown(text=text, exact=_exact(low), note=reason)
     if censored == "left":
-        return Shown(text=f"by {number(high)}, the first record", exact=_exact(high), order=0.0, note=reason)
+        text = f"by {steps_text(high)}, the first record"
+        return Shown(text=text, exact=_exact(high), order=0.0, note=reason)
     if step is None:
         return Shown(text="not found", note=reason)
-    interval = f" [{number(low)}, {number(high)}]" if low is not None and high is not None else ""
     if censored == "interval":
-        return Shown(
-            text=f"between {number(low)} and {number(high)}", exact=_exact(step), order=step, note=reason
-        )
+        text = f"between {steps_text(low)} and {steps_text(high)}"
+        return Shown(text=text, exact=_exact(step), order=step, note=reason)
+    is_known = low is not None and high is not None
+    interval = f" [{steps_text(low)}, {steps_text(high)}]" if is_known else ""
     doubt = "" if event["found"] else " (no evidence)"
-    return Shown(text=f"{number(step)}{interval}{doubt}", exact=_exact(step), order=step, note=reason)
+    return Shown(text=f"{steps_text(step)}{interval}{doubt}", exact=_exact(step), order=step, note=reason)
 
 
 def outcome_text(row: Mapping[str, Any], *, is_done: bool) -> str:
     """How a member's training ended, without hiding that it did not."""
-    step = "" if row["outcome_step"] is None else f" at step {number(row['outcome_step'])}"
+    step = "" if row["outcome_step"] is None else f" at step {steps_text(row['outcome_step'])}"
     reason = f": {row['outcome_reason']}" if row["outcome_reason"] else ""
     words = {"finished": "finished", "stopped_early": "stopped early", "diverged": "diverged"}
     if row["outcome"] in words:
@@ -138,8 +138,13 @@ def outcome_text(row: Mapping[str, Any], *, is_done: bool) -> str:
     return f"running{step}{reason}" if not is_done else f"unfinished{step}{reason}"
 
 
+def steps_text(value: float | None) -> str:
+    """A step for a reader: a whole number, as steps are; the estimate's further digits say nothing."""
+    return number(value) if value is None or not math.isfinite(value) else number(float(round(value)))
+
+
 def number(value: float | None) -> str:
-    """Steps and measures for a reader: 12,345 and 0.1234; four digits below 1000."""
+    """Counts and measures for a reader: 12,345 and 0.1234; four digits below 1000."""
     if value is None:
         return "–"
     if not math.isfinite(value):
@@ -159,7 +164,7 @@ def _between(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None, kind: str
     if end is None or b["censored"] == "left":
         return Shown(text="–")
     value = end - start if kind == "delay" else end / start
-    text = number(value) if kind == "delay" else f"{value:.3g}"
+    text = steps_text(value) if kind == "delay" else f"{value:.3g}"
     return Shown(text=f"> {text}" if limit else text, exact=_exact(value), order=math.inf if limit else value)
 
 
@@ -168,7 +173,7 @@ def _median(steps: Sequence[float]) -> Shown:
     value = median(steps)
     if not math.isfinite(value):
         return Shown(text="not reached by half")
-    return Shown(text=number(value), exact=_exact(value), order=value)
+    return Shown(text=steps_text(value), exact=_exact(value), order=value)
 
 
 def _has_happened(event: Mapping[str, Any] | None) -> bool:

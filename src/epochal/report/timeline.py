@@ -11,10 +11,14 @@ MAX_NAMED = 40
 MAX_ROWS = 300
 
 
+def has_primary_events(run: RunLike) -> bool:
+    return len(run.events) > 0 and bool(set(PRIMARY) & set(run.events["name"]))
+
+
 def timeline_figure(run: RunLike, groups: Grouping, members: pl.DataFrame, x: Axis) -> FigureSpec | None:
     """Rings for memorisation, dots with intervals for generalisation; None without such events."""
     events = run.events
-    if not len(events) or not set(PRIMARY) & set(events["name"]):
+    if not has_primary_events(run):
         return None
     first, second = (
         {e["member"]: e for e in events.filter(pl.col("name") == n).iter_rows(named=True)} for n in PRIMARY

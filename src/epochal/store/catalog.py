@@ -11,6 +11,7 @@ import polars as pl
 
 from epochal.core.values.errors import UserError
 from epochal.store.documents import read_json, read_parquet, read_spec
+from epochal.store.filter import Filter
 from epochal.store.lock import is_held
 from epochal.store.paths import RunPaths
 from epochal.store.states import all_state_steps
@@ -27,17 +28,26 @@ LIST_SCHEMA: dict[str, pl.DataType] = {
 }
 
 
-def list_runs(runs: Path) -> pl.DataFrame:
-    """One row of `LIST_SCHEMA` per run in the folder ``runs``, newest last; reads no metrics.
+def list_runs(runs: Path, wanted: Filter | None = None) -> pl.DataFrame:
+    """One row of `LIST_SCHEMA` per (wanted) run in the folder ``runs``, newest last; reads no metrics.
 
     ``outcome`` counts the members of a finished run ("3 finished, 2 diverged"), else it is "running" or
     "interrupted at step 1200", the step of the resume state that is furthest behind. A run that cannot be
-    read is listed with the reason as its outcome.
+    read is listed with the reason as its outcome, unless fields are asked for.
+
+    Raises:
+        UserError: no run has a field that is asked for.
     """
-    paths = run_paths(runs)
-    outcomes = _outcomes(paths)
-    rows = [_row(path, outcomes.get(path)) for path in paths]
-    return pl.DataFrame(rows, schema=LIST_SCHEMA, orient="row").sort("created", "name", nulls_last=False)
+    wanted = wanted or Filter()
+    found = {path: _spec(path) for path in run_paths(runs) if wanted.fits_name(path.name)}
+    if wanted.fields and found:
+        specs = {path: spec for path, spec in found.items() if not isinstance(spec, UserError)}
+        wanted.check_fields(specs.values())
+        found = {path: spec for path, spec in specs.items() if wanted.fits_spec(spec)}
+    outcomes = _outcomes(list(found))
+    rows = (_row(path, spec, outcomes.get(path), wanted) for path, spec in found.items())
+    table = pl.DataFrame([row for row in rows if row], schema=LIST_SCHEMA, orient="row")
+    return table.sort("created", "name", nulls_last=False)
 
 
 def run_paths(runs: Path) -> list[Path]:
@@ -100,25 +110,31 @@ def _outcomes(paths: list[Path]) -> dict[Path, list[str]]:
     return {Path(file).parent: outcomes for file, outcomes in table.iter_rows()}
 
 
-def _row(path: Path, outcomes: list[str] | None) -> tuple[Any, ...]:
-    size = _size_bytes(path)
+def _spec(path: Path) -> dict[str, Any] | UserError:
     try:
-        spec = read_spec(path)
+        return read_spec(path)
+    except UserError as error:
+        return error
+
+
+def _row(
+    path: Path, spec: dict[str, Any] | UserError, outcomes: list[str] | None, wanted: Filter
+) -> tuple[Any, ...] | None:
+    """A row of `LIST_SCHEMA`; None where the outcome is not wanted."""
+    try:
+        if isinstance(spec, UserError):
+            raise spec
         if outcomes is None:
             outcomes = read_parquet(RunPaths(path).members, columns=["outcome"])["outcome"].to_list()
-        created = _created(path)
+        outcome, created = _summary(path, outcomes), _created(path)
     except UserError as error:
-        return path.name, None, None, None, f"unreadable: {error}", None, None, size
-    return (
-        path.name,
-        spec.get("experiment"),
-        spec.get("preset"),
-        len(outcomes),
-        _summary(path, outcomes),
-        spec.get("max_steps"),
-        created,
-        size,
-    )
+        outcome = f"unreadable: {error}"
+        about = (None, None, None, outcome, None, None)
+        return (path.name, *about, _size_bytes(path)) if wanted.fits_outcome(outcome) else None
+    if not wanted.fits_outcome(outcome):
+        return None
+    about_run = (spec.get("experiment"), spec.get("preset"), len(outcomes), outcome, spec.get("max_steps"))
+    return (path.name, *about_run, created, _size_bytes(path))
 
 
 def _summary(path: Path, outcomes: list[str]) -> str:

@@ -44,7 +44,7 @@ class Arithmetic:
 
     def index(self, split: Split, fields: Fields) -> Int64[Tensor, " N"]:
         order = random.permutation(random.key(fields["split_seed"], "split"), self.table_size)
-        return order[: self.train_size] if split == "train" else order[self.train_size :]
+        return {"train": order[: self.train_size], "val": order[self.train_size :], "test": order[:0]}[split]
 
     def batch(self, index: Int64[Tensor, " B"], fields: Fields, key: Key, *, training: bool = False) -> Batch:
         columns = self.table_size // self.modulus

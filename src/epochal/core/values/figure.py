@@ -14,9 +14,9 @@ Table = Mapping[str, Sequence[Cell]]
 """Columns of one length. None: not measured, the row is not drawn. NaN or infinite: breaks a line."""
 
 Scale = Literal["linear", "log", "symlog", "category"]
-Mark = Literal["line", "band", "point", "interval", "rule", "text"]
+Mark = Literal["line", "band", "point", "interval", "rule", "text", "cell"]
 Emphasis = Literal["faint", "plain", "strong"]
-Shape = Literal["dot", "ring", "cross", "arrow"]
+Shape = Literal["dot", "ring", "cross", "arrow", "arrow_up"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,14 +24,16 @@ class Axis:
     """What is measured along one side of a panel.
 
     ``symlog`` is log(1 + x): a logarithmic axis that has a place for 0, as step axes need. ``category``
-    keeps the order of first appearance. Values outside ``domain`` are drawn at the edge. ``bare`` leaves
-    ticks and their labels away (rows that are too many to be named).
+    keeps the order of ``order`` (left to right, or bottom to top), or else that of first appearance (top to
+    bottom). Values outside ``domain`` are drawn at the edge. ``bare`` leaves ticks and their labels away
+    (rows that are too many to be named).
     """
 
     label: str
     unit: str = ""
     scale: Scale = "linear"
     domain: tuple[float, float] | None = None
+    order: tuple[str, ...] = ()
     bare: bool = False
 
 
@@ -45,6 +47,15 @@ class Colour:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shades:
+    """A continuous colour scale: the numbers of ``domain`` from dark to light."""
+
+    title: str
+    domain: tuple[float, float]
+    scale: Literal["linear", "log"] = "linear"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Layer:
     """One kind of mark drawn from one table; the strings name columns of it.
 
@@ -53,6 +64,7 @@ class Layer:
     * ``point``: x, y, with ``shape``. ``text``: the column ``text`` at x, y.
     * ``interval``: a bar from x to x2 at y, or from y to y2 at x.
     * ``rule``: across the panel, at x or at y (the other one is None).
+    * ``cell``: the rectangle of a category x and a category y; without ``colour`` a grey one.
 
     ``colour`` is a column with values of the figure's colour scale; without it a mark is drawn in the
     colour of the text. ``where`` keeps the rows with one value of one column. ``hover`` maps columns to
@@ -104,7 +116,7 @@ class FigureSpec:
     caption: str
     tables: Mapping[str, Table]
     panels: tuple[Panel, ...]
-    colour: Colour | None = None
+    colour: Colour | Shades | None = None
     per_row: int = 2
 
     def __post_init__(self) -> None:
@@ -121,7 +133,12 @@ class FigureSpec:
             table = self.tables[layer.table]
             if missing := [c for c in layer.columns() if c not in table]:
                 raise ValueError(f"figure {self.name}: table {layer.table!r} has no column {missing[0]!r}")
-            if layer.colour is not None:
+            if layer.colour is None:
+                continue
+            if isinstance(self.colour, Shades):
+                if words := [v for v in table[layer.colour] if isinstance(v, str)]:
+                    raise ValueError(f"figure {self.name}: {words[0]!r} is no number, its colours are shades")
+            else:
                 known = set(self.colour.values) if self.colour else set()
                 if stray := set(cast(Sequence[str], table[layer.colour])) - known:
                     raise ValueError(f"figure {self.name}: {sorted(stray)[0]!r} has no place in its colours")

@@ -21,6 +21,8 @@ from epochal.core.values.spec import Spec
 from epochal.core.values.spec_errors import describe
 
 MAX_MEMBERS = 100_000
+MOST_ERRORS = 6
+MOST_ERRORS_OF_A_FIELD = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +141,7 @@ def resolve(
         if kind_of(spec_class.model_fields[name]) in ("observe", "execute") or name == "max_steps":
             errors.append(f"{name} takes one value for the whole run; give one, or start several runs")
     if errors:
-        raise UserError("\n".join(dict.fromkeys(errors)))
+        raise UserError(_short_list(errors))
     members = _product(spec_class, blocks)
     ids = tuple(member_id(experiment, member.identity()) for member in members)
     _refuse_twins(ids, members, varied)
@@ -181,6 +183,20 @@ def inherited(from_preset: Settings, settings: Settings) -> dict[str, object]:
     return of_probes(kept, probes.split(",") if isinstance(probes, str) else probes)  # type: ignore[arg-type]
 
 
+def _short_list(errors: Sequence[str]) -> str:
+    """One line per error: the first few of each field, and how many more there are."""
+    kept: list[str] = []
+    seen: dict[str, int] = {}
+    distinct = list(dict.fromkeys(errors))
+    for line in distinct:
+        field = line.partition("=")[0]
+        seen[field] = seen.get(field, 0) + 1
+        if seen[field] <= MOST_ERRORS_OF_A_FIELD and len(kept) < MOST_ERRORS:
+            kept.append(line)
+    more = len(distinct) - len(kept)
+    return "\n".join([*kept, *([f"and {more} more errors like these"] if more else [])])
+
+
 def _rows(block: Block) -> list[dict[str, object]]:
     return [dict(zip(block, row, strict=True)) for row in zip(*block.values(), strict=True)]
 
@@ -196,7 +212,7 @@ def _product(spec_class: type[Spec], blocks: Sequence[Block]) -> tuple[Spec, ...
         except ValidationError as error:
             errors += describe(error, spec_class)
     if errors:
-        raise UserError("\n".join(dict.fromkeys(errors)))
+        raise UserError(_short_list(errors))
     return tuple(members)
 
 

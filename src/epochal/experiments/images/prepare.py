@@ -30,11 +30,16 @@ def prepare(settings: Mapping[str, object], code: Mapping[str, str]) -> dict[str
     path = settings.get("data_path")
     if "," in name:
         raise UserError(f"data={as_typed(name, code)} names several sets; start one run for each")
-    images = image_set(name, None if path in (None, "none") else str(path), file_of(name, code))
+    images = image_set(name, None if is_none(path) else str(path), file_of(name, code))
     derived: dict[str, object] = {"data_checksum": images.checksum}
-    if settings.get("epochs") not in (None, "none"):
+    if not is_none(settings.get("epochs")):
         derived["max_steps"] = _steps(settings, images)
     return derived
+
+
+def is_none(value: object) -> bool:
+    """Whether a setting says none, as text too: the same spellings as ``core/values/settings.py`` takes."""
+    return value is None or str(value).strip().lower() in ("none", "null")
 
 
 @lru_cache(maxsize=4)
@@ -84,7 +89,7 @@ def _steps(settings: Mapping[str, object], images: ImageSet) -> int:
             str(settings.get("held_out_fraction", ImagesSpec.model_fields["held_out_fraction"].default))
         )
         given = settings.get("n_train")
-        size = trainable(images, fraction) if given in (None, "none") else int(str(given))
+        size = trainable(images, fraction) if is_none(given) else int(str(given))
         last_batch: LastBatch = "keep" if settings.get("last_batch") == "keep" else "drop"
     except ValueError as error:
         raise UserError(

@@ -1,0 +1,180 @@
+"""Steps until training and validation accuracy reach a threshold, against a varied field."""
+
+import math
+from dataclasses import replace
+
+from epochal.core.values.errors import UserError
+from epochal.core.values.figure import Axis, Cell, Colour, Emphasis, FigureSpec, Layer, Panel
+from epochal.report.against import (
+    INTERVAL_WORDS,
+    FieldScale,
+    chosen_field,
+    columns_table,
+    field_axis,
+    middle,
+    ordered,
+    places,
+    values_of,
+)
+from epochal.report.curves import SPLITS
+from epochal.report.figure import Options, figure, option
+from epochal.report.per_member import last_steps, passage_steps
+from epochal.report.reading import MAX_FACETS, RunLike, is_replicate, member_table, varied_fields
+
+
+class ThresholdOptions(Options):
+    x: str = option("auto", "varied field along x; auto = the one with most values")
+    threshold: float = option(0.99, "value that counts as reached")
+    columns: tuple[str, ...] = option(("train_accuracy", "val_accuracy"), "columns, as a,b")
+    x_scale: FieldScale = option("auto", "scale of the field")
+    panels: str = option("auto", "second varied field, a panel each; auto or none")
+
+
+@figure(
+    "steps until accuracy reaches a threshold, against a varied field, with what was not reached",
+    options=ThresholdOptions,
+)
+def steps_to_threshold(run: RunLike, options: ThresholdOptions) -> FigureSpec:
+    if not options.columns:
+        raise UserError("columns= is empty; give columns=train_accuracy,val_accuracy")
+    taken = () if options.panels in ("auto", "none") else (options.panels,)
+    x = chosen_field(run, options.x, option="x", besides=taken)
+    facet = _facet(run, x, options.panels)
+    along = values_of(run, x)
+    axis = field_axis(x, ordered(list(along.values())), options.x_scale)
+    facets = values_of(run, facet) if facet else dict.fromkeys(along, "")
+    labels = dict(member_table(run).select("member", "label").iter_rows())
+    ends = last_steps(run)
+    points: list[dict[str, Cell]] = []
+    medians: list[dict[str, Cell]] = []
+    for line, column in enumerate(options.columns):
+        drawn = places(list(along.values()), axis, line, len(options.columns))
+        steps = passage_steps(run, column, options.threshold)
+        groups: dict[tuple[Cell, Cell], list[int]] = {}
+        for member in steps:
+            groups.setdefault((along[member], facets[member]), []).append(member)
+        for value in ordered(list(along.values())):
+            for panel in ordered(list(facets.values())):
+                members = groups.get((value, panel), [])
+                place: dict[str, Cell] = {
+                    "value": value,
+                    "x": drawn[value],
+                    "curve": _words(column),
+                    "facet": str(panel),
+                }
+                for m in members:
+                    reached = math.isfinite(steps[m])
+                    step = steps[m] if reached else ends[m]
+                    about: dict[str, Cell] = {
+                        "label": labels[m],
+                        "state": "reached" if reached else "not yet",
+                    }
+                    points.append({**place, "member": m, **about, "step": step})
+                if members:
+                    medians.append(
+                        place | _median_row([steps[m] for m in members], [ends[m] for m in members])
+                    )
+    return _figure(run, options, axis, facet, points, medians)
+
+
+def _median_row(steps: list[float], ends: list[float]) -> dict[str, Cell]:
+    """The median (infinite where half had not reached it) and its interval, cut at the last record."""
+    centre, low, high = middle(steps)
+    last = max(ends)
+    return {
+        "median": centre,
+        "low": min(low, last),
+        "high": min(high, last),
+        "members": len(steps),
+        "reached": sum(map(math.isfinite, steps)),
+    }
+
+
+def _figure(
+    run: RunLike,
+    options: ThresholdOptions,
+    axis: Axis,
+    facet: str | None,
+    points: list[dict[str, Cell]],
+    medians: list[dict[str, Cell]],
+) -> FigureSpec:
+    reached = [p for p in points if p["state"] == "reached"]
+    censored = [p for p in points if p["state"] != "reached"]
+    found = [row for row in medians if math.isfinite(float(str(row["median"])))]
+    tables = {"members": columns_table(points), "medians": columns_table(medians)}
+    hover = {"label": "member", "curve": "curve", "step": "step"}
+    layers = []
+    repeated = max(int(str(row["members"])) for row in medians) > 1
+    if found and repeated:
+        bars = {"x": "x", "colour": "curve", "table": "found"}
+        tables["found"] = columns_table(found)
+        layers.append(Layer(mark="interval", y="low", y2="high", emphasis="plain", **bars))  # type: ignore[arg-type]
+    if found:
+        tables["found"] = columns_table(found)
+        layers.append(Layer(mark="line", table="medians", x="x", y="median", by="curve", colour="curve"))
+        if repeated:
+            layers.append(Layer(mark="point", table="found", x="x", y="median", colour="curve"))
+    if reached:
+        tables["reached"] = columns_table(reached)
+        size: Emphasis = "faint" if repeated else "plain"
+        at = Layer(mark="point", table="reached", x="x", y="step", colour="curve", hover=hover)
+        layers.append(replace(at, emphasis=size))
+    if censored:
+        tables["not_reached"] = columns_table(censored)
+        late = Layer(mark="point", table="not_reached", x="x", y="step", colour="curve", hover=hover)
+        layers.append(replace(late, shape="arrow_up", emphasis="plain"))
+    shown = [float(str(p["step"])) for p in points]
+    low, high = min(shown), max(shown)
+    y = Axis(
+        label="step",
+        unit="completed updates",
+        scale="log" if low > 0 else "symlog",
+        domain=(low / 1.4 if low > 0 else 0.0, max(high, 1.0) * 1.25),
+    )
+    names = list(dict.fromkeys(str(p["facet"]) for p in points))
+    panels = [
+        Panel(
+            x=axis,
+            y=y,
+            layers=tuple(replace(layer, where=("facet", name)) if facet else layer for layer in layers),
+            title=f"{facet} = {name}" if facet else "",
+        )
+        for name in names
+    ]
+    pooled = [f for f in varied_fields(run) if not is_replicate(f) and f not in (facet, _field(axis, run))]
+    caption = (
+        f"First record at which the value reached {options.threshold:g}. Points: members"
+        + ("; triangles: not reached by that step." if censored else ".")
+        + (f" Lines: medians, what was not reached counts as later; {INTERVAL_WORDS}." if repeated else "")
+        + (f" Pooled: {', '.join(pooled)}." if pooled else "")
+    )
+    tables = {name: t for name, t in tables.items() if name in {layer.table for layer in layers}}
+    return FigureSpec(
+        name="steps-to-threshold",
+        title=f"Steps to {options.threshold:g} against {axis.label}",
+        caption=caption,
+        tables=tables,
+        panels=tuple(panels),
+        per_row=len(panels) if len(panels) in (2, 3) else 2,
+        colour=Colour(title="", values=tuple(dict.fromkeys(map(_words, options.columns)))),
+    )
+
+
+def _field(axis: Axis, run: RunLike) -> str:
+    return next((f for f in varied_fields(run) if f.replace("_", " ") == axis.label), axis.label)
+
+
+def _facet(run: RunLike, x: str, given: str) -> str | None:
+    if given == "none":
+        return None
+    if given != "auto":
+        return chosen_field(run, given, option="panels", besides=(x,))
+    others = [f for f in varied_fields(run) if f != x and not is_replicate(f)]
+    can_facet = [f for f in others if 1 < run.members[f].n_unique() <= MAX_FACETS]
+    return can_facet[0] if can_facet else None
+
+
+def _words(column: str) -> str:
+    """``training``, or the column where it is no accuracy of a split."""
+    split, _, rest = column.partition("_")
+    return SPLITS[split] if split in SPLITS and rest == "accuracy" else column.replace("_", " ")
