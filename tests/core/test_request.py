@@ -141,7 +141,7 @@ def test_mapping_fields_take_one_entry_at_a_time() -> None:
         ({"beta2": "98"}, "beta2=98 is not allowed: beta2 is a number >= 0 and < 1: did you mean 0.98?"),
         (
             {"optimizer": "rmspop"},
-            "is not adam or adamw or muon or rmsprop or sgd: did you mean 'rmsprop'?",
+            "choose adam or adamw or muon or rmsprop or sgd: did you mean 'rmsprop'?",
         ),
         (
             {"batch_size": "0"},
@@ -171,7 +171,7 @@ def test_mapping_fields_take_one_entry_at_a_time() -> None:
         ({"probes": "a@x-y"}, "a label has letters, digits and _"),
         ({"probes": "+a,b"}, "mixes a list with changes to one"),
         ({"probes": "-a"}, "probes=-a takes away what is not there"),
-        ({"rule": "backprob"}, "rule is backprop or ./FILE.py:NAME: did you mean 'backprop'?"),
+        ({"rule": "backprob"}, "choose backprop or ./FILE.py:NAME: did you mean 'backprop'?"),
         ({"rule": "a:b"}, "rule=a:b is not allowed"),
         ({"seed": "0:1000", "weight_decay": "0:1:0.001"}, "1000000 members, more than 100000"),
     ],

@@ -19,7 +19,7 @@ from epochal.engine.program import Program
 from epochal.experiments.catalog import find
 from epochal.launch.layout import choose
 from epochal.launch.packs import packs_of
-from epochal.models.mlp import MLP
+from epochal.models.images.mlp import MLP
 from epochal.store.run import Run
 
 ROOT = Path(__file__).parents[2]

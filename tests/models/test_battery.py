@@ -14,10 +14,10 @@ from epochal import models
 from epochal.core.tensors import random
 from epochal.core.tensors.network import Network
 from epochal.core.tensors.tap import Tap, recording
+from epochal.models.images.mlp import MLP
 from epochal.models.initialization import initializer
-from epochal.models.mlp import MLP
 from epochal.models.resnet import PreActivationResNet18, ResNet18
-from epochal.models.transformer import Transformer
+from epochal.models.tokens.transformer import Transformer
 
 BATCH, CLASSES = 3, 5
 KEY = random.key(0, "dropout")
@@ -49,7 +49,7 @@ def transformer() -> nn.Module:
 
 EXAMPLES = {
     "mlp": Example(
-        build=lambda: MLP(num_inputs=12, num_classes=CLASSES, depth=2, width=6, dropout_rate=0.2),
+        build=lambda: MLP(num_inputs=12, num_classes=CLASSES, depth=2, width=6, dropout=0.2),
         shape=(3, 2, 2),
         names=("layer.0.weight", "readout.bias"),
         num_parameters=155,
@@ -111,8 +111,8 @@ def test_every_model_is_in_the_battery() -> None:
     """A model is a module of ``epochal.models`` that takes ``num_classes``."""
     written = {
         kind.__name__
-        for info in pkgutil.iter_modules(models.__path__)
-        for kind in vars(import_module(f"epochal.models.{info.name}")).values()
+        for info in pkgutil.walk_packages(models.__path__, "epochal.models.")
+        for kind in vars(import_module(info.name)).values()
         if isinstance(kind, type)
         and issubclass(kind, nn.Module)
         and kind.__module__.startswith("epochal.models.")

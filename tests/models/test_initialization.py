@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from epochal.core.tensors import random
 from epochal.core.tensors.network import Network
+from epochal.models.images.mlp import MLP
 from epochal.models.initialization import initializer
-from epochal.models.mlp import MLP
 from epochal.models.resnet import PreActivationResNet18
-from epochal.models.transformer import Transformer
+from epochal.models.tokens.transformer import Transformer
 
 
 def resnet(scheme: str, **options: float | bool) -> dict[str, Tensor]:

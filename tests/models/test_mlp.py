@@ -7,19 +7,17 @@ from torch import Tensor, nn
 from epochal.core.tensors import random
 from epochal.core.tensors.network import Network
 from epochal.core.tensors.tap import Tap, recording
+from epochal.models.images.mlp import MLP
 from epochal.models.initialization import initializer
-from epochal.models.mlp import MLP
 
 IMAGES = torch.randn(5, 3, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-def network(
-    depth: int = 2, activation: str = "relu", bias: bool = True, dropout_rate: float = 0.0
-) -> Network:
+def network(depth: int = 2, activation: str = "relu", bias: bool = True, dropout: float = 0.0) -> Network:
     return Network(
         lambda: MLP(
             num_inputs=12, num_classes=4, depth=depth, width=7, activation=activation, bias=bias,  # type: ignore[arg-type]
-            dropout_rate=dropout_rate,
+            dropout=dropout,
         ),
         initializer("torch"),
     )  # fmt: skip
@@ -51,7 +49,7 @@ def test_it_computes_what_torchs_layers_compute(
 
 
 def test_a_population_computes_what_its_members_compute() -> None:
-    net = network(dropout_rate=0.3)
+    net = network(dropout=0.3)
     flats = torch.stack([drawn(net, seed) for seed in range(3)])
     keys = random.key(torch.arange(3), "dropout")
 
@@ -64,14 +62,14 @@ def test_a_population_computes_what_its_members_compute() -> None:
 
 
 def test_sites_are_seen_before_dropout_which_acts_in_training_only() -> None:
-    net = network(dropout_rate=0.5)
+    net = network(dropout=0.5)
     params = net.layout.unflatten(drawn(net))
     tap, seen = recording(training=True, key=random.key(0, "dropout"))
     noisy = net(params, {}, IMAGES, tap)
     assert {site: tuple(h.shape) for site, h in seen.items()} == {"layer.0": (5, 7), "layer.1": (5, 7)}
     plain = net(params, {}, IMAGES)
     assert not torch.allclose(noisy, plain)
-    torch.testing.assert_close(plain, network(dropout_rate=0.0)(params, {}, IMAGES), rtol=0, atol=0)
+    torch.testing.assert_close(plain, network(dropout=0.0)(params, {}, IMAGES), rtol=0, atol=0)
     still, before = recording()
     net(params, {}, IMAGES, still)
     assert torch.equal(before["layer.0"], seen["layer.0"]), "the first site is before the first dropout"

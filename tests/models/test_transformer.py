@@ -11,7 +11,7 @@ from epochal.core.tensors import random
 from epochal.core.tensors.network import Network
 from epochal.core.tensors.tap import Tap, recording
 from epochal.models.initialization import initializer
-from epochal.models.transformer import Transformer, sinusoidal
+from epochal.models.tokens.transformer import Transformer, sinusoidal
 
 CASES = list(itertools.product((1, 2), ("none", "pre", "post"), ("learned", "sinusoidal"), ("last", "mean")))
 TOKENS = torch.tensor([[3, 1, 6], [0, 5, 6], [2, 2, 6], [4, 0, 1]])

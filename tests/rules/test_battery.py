@@ -14,12 +14,12 @@ from epochal.core.tensors import random
 from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.network import Network
 from epochal.core.tensors.rule import Pass, Rule, Surrogates, gradient_of
+from epochal.models.images.mlp import MLP
 from epochal.models.initialization import initializer
-from epochal.models.mlp import MLP
 from epochal.objectives.cross_entropy import cross_entropy
 from epochal.rules.backprop import Backprop
-from epochal.rules.sam import SAM
-from epochal.rules.weight_noise import WeightNoise
+from epochal.rules.wrappers.sam import SAM
+from epochal.rules.wrappers.weight_noise import WeightNoise
 
 EXAMPLES: dict[str, tuple[Rule, str]] = {
     "backprop": (Backprop(), ""),
@@ -31,7 +31,7 @@ EXAMPLES: dict[str, tuple[Rule, str]] = {
 NAMES = list(EXAMPLES)
 MEMBERS, BATCH = 3, 6
 NET = Network(
-    lambda: MLP(num_inputs=4, num_classes=3, depth=2, width=5, dropout_rate=0.3, activation="tanh"),
+    lambda: MLP(num_inputs=4, num_classes=3, depth=2, width=5, dropout=0.3, activation="tanh"),
     initializer("torch"),
 )
 KEYS = random.key(torch.arange(MEMBERS), "step", 7)
@@ -76,9 +76,9 @@ def passed(name: str, flat: Tensor, columns: Mapping[str, Tensor] | None = None)
 def test_every_rule_is_in_the_battery() -> None:
     written = {
         kind.__name__
-        for info in pkgutil.iter_modules(rules.__path__)
-        for kind in vars(import_module(f"epochal.rules.{info.name}")).values()
-        if hasattr(kind, "surrogate") and kind.__module__ == f"epochal.rules.{info.name}"
+        for info in pkgutil.walk_packages(rules.__path__, "epochal.rules.")
+        for kind in vars(import_module(info.name)).values()
+        if hasattr(kind, "surrogate") and kind.__module__ == info.name
     }
     assert written == {type(rule).__name__ for rule, _ in EXAMPLES.values()}
 

@@ -16,8 +16,8 @@ from epochal.engine.population import initial_population
 from epochal.engine.program import Program
 from epochal.objectives.cross_entropy import cross_entropy
 from epochal.rules.backprop import Backprop
-from epochal.rules.sam import SAM
-from epochal.rules.weight_noise import WeightNoise
+from epochal.rules.wrappers.sam import SAM
+from epochal.rules.wrappers.weight_noise import WeightNoise
 from tests.engine.programs import program, same_bits, trained
 
 MEMBERS, SIZE = 3, 6

@@ -14,8 +14,8 @@ from epochal.core.values.schedule import Schedule
 from epochal.engine.population import Population, initial_population
 from epochal.engine.program import Program
 from epochal.engine.train import train
+from epochal.models.images.mlp import MLP
 from epochal.models.initialization import initializer
-from epochal.models.mlp import MLP
 from epochal.models.resnet import PreActivationResNet18, ResNet18
 from epochal.objectives.cross_entropy import cross_entropy
 from epochal.rules.backprop import Backprop

@@ -10,8 +10,8 @@ from epochal.core.tensors.rule import Rule
 from epochal.engine.population import Population, initial_population
 from epochal.engine.program import Program
 from epochal.engine.step import Stepper
-from epochal.rules.sam import SAM
-from epochal.rules.weight_noise import WeightNoise
+from epochal.rules.wrappers.sam import SAM
+from epochal.rules.wrappers.weight_noise import WeightNoise
 
 UPDATES = 5
 

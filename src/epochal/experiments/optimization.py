@@ -7,6 +7,7 @@ from epochal.core.tensors.objective import Objective
 from epochal.core.tensors.rule import Rule
 from epochal.core.tensors.transform import Transform
 from epochal.core.values.optimization import Optimization
+from epochal.core.values.source import is_own
 from epochal.core.values.spec import Spec
 from epochal.engine.program import LearningRate
 from epochal.experiments.own_code import load_rule
@@ -18,9 +19,8 @@ from epochal.optim.noise import UpdateNoise
 from epochal.optim.norm import ConstantNorm
 from epochal.optim.orthogonal import OrthogonalGradient
 from epochal.optim.schedule import cosine, schedule, step_decay, warm_up
-from epochal.rules.backprop import Backprop
-from epochal.rules.sam import SAM
-from epochal.rules.weight_noise import WeightNoise
+from epochal.rules.wrappers.sam import SAM
+from epochal.rules.wrappers.weight_noise import WeightNoise
 
 
 def objective_of(spec: Optimization) -> Objective:
@@ -32,11 +32,17 @@ def objective_of(spec: Optimization) -> Objective:
 
 def rule_of(spec: Spec) -> Rule:
     """Backpropagation or a user's own; at noisy weights or the worst point nearby where the spec says so."""
-    rule: Rule = Backprop() if spec.rule == "backprop" else load_rule(spec.rule, spec.code)
+    rule = load_rule(spec.rule, spec.code) if is_own(spec.rule) else _named_rule(spec.rule)
     active = spec.active_parts()
     if "weight_noise" in active:
         rule = WeightNoise(rule)
     return SAM(rule) if "sam_rho" in active else rule
+
+
+def _named_rule(name: str) -> Rule:
+    """The class ``rule`` of ``rules/NAME.py``, made without arguments."""
+    made: Rule = import_module(f"epochal.rules.{name}").rule()
+    return made
 
 
 def transform_of(spec: Optimization, layout: Layout) -> Transform:

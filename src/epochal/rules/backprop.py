@@ -34,3 +34,6 @@ class Backprop:
             lambda inputs: network(params, buffers, inputs, tap), batch, fields, state, key
         )
         return loss, loss.detach(), state
+
+
+rule = Backprop

@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import core_schema
 
+from epochal.core.values.source import is_own
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -15,10 +17,12 @@ ROOT = Path(__file__).parents[2]
 class NameIn:
     """Annotates a text field whose values are the files of ``folder`` (below ``epochal``), without importing.
 
-    ``Annotated[str, NameIn("objectives")]`` takes ``mse`` where there is ``objectives/mse.py``.
+    ``Annotated[str, NameIn("objectives")]`` takes ``mse`` where there is ``objectives/mse.py``; with
+    ``or_own`` also own code.
     """
 
     folder: str
+    or_own: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -27,7 +31,7 @@ class NameIn:
 
     @property
     def allowed(self) -> str:
-        return " or ".join(self.names)
+        return " or ".join([*self.names, *(["./FILE.py:NAME"] if self.or_own else [])])
 
     def check(self, given: str) -> str:
         """The name, if there is such a file.
@@ -35,10 +39,10 @@ class NameIn:
         Raises:
             ValueError: there is none; the nearest name is offered.
         """
-        if given in self.names:
+        if given in self.names or (self.or_own and is_own(given)):
             return given
         near = difflib.get_close_matches(given, self.names, n=1)
-        raise ValueError(f"is not {self.allowed}" + (f": did you mean {near[0]!r}?" if near else ""))
+        raise ValueError(f"is not allowed: choose {self.allowed}" + (f": did you mean {near[0]!r}?" if near else ""))
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict
 
 from epochal.core.values.fields import static, vary
 from epochal.core.values.folder import NameIn
-from epochal.core.values.source import OwnCode
 
 COUPLED = ("adam", "sgd", "rmsprop")
 """Optimisers whose weight decay is part of the gradient (L2) unless a kind is given, as in torch."""
@@ -26,7 +25,9 @@ class Optimization(BaseModel):
         0.0, "weight of the uniform distribution in cross-entropy's targets", ge=0, lt=1
     )
 
-    rule: Literal["backprop"] | OwnCode = static("backprop", "credit assignment; or ./FILE.py:NAME")
+    rule: Annotated[str, NameIn("rules", or_own=True)] = static(
+        "backprop", "credit assignment; or ./FILE.py:NAME"
+    )
 
     optimizer: Annotated[str, NameIn("optim/optimizers")] = static(
         "adamw", "rule that turns gradients into updates; muon takes hidden matrices, Adam the rest"

@@ -10,9 +10,6 @@ import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import StringConstraints
 
 from epochal.core.values import axes
 from epochal.core.values.errors import UserError
@@ -21,7 +18,6 @@ OWN_FIELDS = ("model", "data", "rule", "probes")
 """Fields that take ``PATH.py:NAME``."""
 
 _TOKEN = r"[A-Za-z_]\w*#[0-9a-f]{16}"
-OwnCode = Annotated[str, StringConstraints(pattern=rf"^{_TOKEN}$")]
 
 
 def is_own(value: str) -> bool:

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, StringConstraints, ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from epochal.core.values.folder import NameIn
@@ -62,8 +62,6 @@ def _words(kind: Any, constraints: Sequence[Any]) -> str:
             if hasattr(c, side)
         ]
         return " ".join(["a whole number" if kind is int else "a number", " and ".join(limits)]).strip()
-    if kind is str and any(isinstance(limit, StringConstraints) for limit in constraints):
-        return "./FILE.py:NAME"
     if kind is Schedule:
         return ALLOWED
     words = {

@@ -2,16 +2,10 @@
 
 from collections.abc import Sequence
 
-import torch
-
-from epochal.core.tensors.network import Network
-from epochal.core.values.source import is_own
 from epochal.engine.program import Program
 from epochal.experiments.algorithmic.spec import AlgorithmicSpec
 from epochal.experiments.assemble import assemble
-from epochal.experiments.own_model import own_network
-from epochal.models.initialization import initializer
-from epochal.models.transformer import Transformer
+from epochal.experiments.networks import network_of
 from epochal.tasks.arithmetic import Arithmetic
 
 SEQUENCE_LENGTH = 3
@@ -24,30 +18,9 @@ def build(members: Sequence[AlgorithmicSpec]) -> Program:
     task = Arithmetic(
         operation=spec.operation, modulus=spec.modulus, table_size=spec.table_size, train_size=spec.train_size
     )
-    if is_own(spec.model):
-        offered = {
-            "vocabulary": task.vocabulary,
-            "sequence_length": SEQUENCE_LENGTH,
-            "num_classes": task.num_classes,
-        }
-        network = own_network(spec, spec.model, offered, spec.initialization)
-    else:
-        network = Network(lambda: _transformer(spec, task), initializer(spec.initialization))
-    return assemble(members, task, network)
-
-
-def _transformer(spec: AlgorithmicSpec, task: Arithmetic) -> torch.nn.Module:
-    return Transformer(
-        vocabulary=task.vocabulary,
-        sequence_length=SEQUENCE_LENGTH,
-        num_classes=task.num_classes,
-        width=spec.width,
-        depth=spec.depth,
-        heads=spec.heads,
-        mlp_ratio=spec.mlp_ratio,
-        layer_norm=spec.layer_norm,
-        activation=spec.activation,
-        position=spec.position,
-        readout=spec.readout,
-        dropout_rate=spec.dropout,
-    )
+    offered = {
+        "vocabulary": task.vocabulary,
+        "sequence_length": SEQUENCE_LENGTH,
+        "num_classes": task.num_classes,
+    }
+    return assemble(members, task, network_of("tokens", spec.model, spec, offered))

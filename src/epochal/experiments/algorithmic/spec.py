@@ -1,11 +1,11 @@
 """Fields of the experiment ``algorithmic``."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import model_validator
 
 from epochal.core.values.fields import static, vary
-from epochal.core.values.source import OwnCode
+from epochal.core.values.folder import NameIn
 from epochal.core.values.spec import Spec
 
 
@@ -18,7 +18,9 @@ class AlgorithmicSpec(Spec):
     modulus: int = static(97, "size of the number set", ge=2, le=4_000, source="Power et al. 2022")
     train_fraction: float = vary(0.5, "share of the table for training; the rest validates", gt=0, lt=1)
 
-    model: Literal["transformer"] | OwnCode = static("transformer", "architecture; or ./FILE.py:CLASS")
+    model: Annotated[str, NameIn("models/tokens", or_own=True)] = static(
+        "transformer", "architecture; or ./FILE.py:CLASS"
+    )
     width: int = static(128, "width D of the residual stream", ge=1, le=65_536)
     depth: int = static(1, "number of blocks", ge=1, le=1_000)
     heads: int = static(4, "attention heads; must divide the width", ge=1)

@@ -1,11 +1,11 @@
 """Fields of the experiment ``images``."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import model_validator
 
 from epochal.core.values.fields import execute, observe, static
-from epochal.core.values.source import OwnCode
+from epochal.core.values.folder import NameIn
 from epochal.core.values.spec import PROBES_MEANING, Spec
 
 
@@ -37,7 +37,7 @@ class ImagesSpec(Spec):
     )
     channels: Literal["as_is", "rgb"] = static("as_is", "rgb repeats grey images three times")
 
-    model: Literal["mlp", "resnet18", "preact_resnet18"] | OwnCode = static(
+    model: Annotated[str, NameIn("models/images", or_own=True)] = static(
         "mlp", "architecture; or ./FILE.py:CLASS"
     )
     width: int = static(200, "hidden units of the MLP; channels of a ResNet's first stage", ge=1, le=65_536)

@@ -34,11 +34,11 @@ class MLP(nn.Module):
         width: int,
         activation: Activation = "relu",
         bias: bool = True,
-        dropout_rate: float = 0.0,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.activation = ACTIVATIONS[activation]
-        self.dropout_rate = dropout_rate
+        self.dropout = dropout
         sizes = [num_inputs, *[width] * depth]
         self.layer = nn.ModuleList(
             nn.Linear(before, after, bias=bias) for before, after in itertools.pairwise(sizes)
@@ -51,5 +51,8 @@ class MLP(nn.Module):
             assert isinstance(layer, nn.Linear)
             site = f"layer.{place}"
             h = tap(site, self.activation(dense(layer, h)))
-            h = tap.dropout(site, h, self.dropout_rate)
+            h = tap.dropout(site, h, self.dropout)
         return dense(self.readout, h)
+
+
+model = MLP

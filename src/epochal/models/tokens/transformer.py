@@ -32,7 +32,7 @@ class Transformer(nn.Module):
     S), ``block.l.mlp [B, Q, R D]`` (activations), ``block.l [B, Q, D]`` (residual stream after it);
     ``readout [B, D]``. Q is 1 in the last block if only the last position is read, else S.
 
-    In training, dropout of rate ``dropout_rate`` acts on the embedding, the attention weights, and what
+    In training, dropout of rate ``dropout`` acts on the embedding, the attention weights, and what
     attention and MLP add to the residual stream (Vaswani et al. 2017, section 5.4).
     """
 
@@ -50,10 +50,10 @@ class Transformer(nn.Module):
         activation: Activation,
         position: Position,
         readout: Readout,
-        dropout_rate: float = 0.0,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.dropout_rate = dropout_rate
+        self.dropout = dropout
         self.readout = readout
         self.embed = nn.Embedding(vocabulary, width)
         self.position = nn.Embedding(sequence_length, width) if position == "learned" else None
@@ -64,7 +64,7 @@ class Transformer(nn.Module):
                 hidden=round(mlp_ratio * width),
                 layer_norm=layer_norm,
                 activation=activation,
-                dropout_rate=dropout_rate,
+                dropout=dropout,
             )
             for _ in range(depth)
         )
@@ -77,7 +77,7 @@ class Transformer(nn.Module):
             h = h + self.position.weight
         else:
             h = h + sinusoidal(tokens.shape[1], h.shape[-1], h.dtype, h.device)
-        h = tap.dropout("embed", tap("embed", h), self.dropout_rate)
+        h = tap.dropout("embed", tap("embed", h), self.dropout)
         for place, block in enumerate(self.block):
             is_last = place == len(self.block) - 1
             h = block(h, tap, f"block.{place}", last_only=is_last and self.readout == "last")
@@ -98,10 +98,10 @@ class Block(nn.Module):
         hidden: int,
         layer_norm: Norm,
         activation: Activation,
-        dropout_rate: float,
+        dropout: float,
     ) -> None:
         super().__init__()
-        self.dropout_rate = dropout_rate
+        self.dropout = dropout
         self.heads = heads
         self.layer_norm = layer_norm
         self.activation = nn.functional.relu if activation == "relu" else nn.functional.gelu
@@ -125,11 +125,11 @@ class Block(nn.Module):
         else:
             queries = source
         attended = self._attend(queries, source, tap, f"{site}.attention")
-        h = h + tap.dropout(f"{site}.attended", attended, self.dropout_rate)
+        h = h + tap.dropout(f"{site}.attended", attended, self.dropout)
         h = self.norm_attention(h) if post and self.norm_attention else h
         inner = self.norm_mlp(h) if pre and self.norm_mlp else h
         hidden = tap(f"{site}.mlp", self.activation(dense(self.up, inner)))
-        h = h + tap.dropout(f"{site}.down", dense(self.down, hidden), self.dropout_rate)
+        h = h + tap.dropout(f"{site}.down", dense(self.down, hidden), self.dropout)
         h = self.norm_mlp(h) if post and self.norm_mlp else h
         return tap(site, h)
 
@@ -145,7 +145,7 @@ class Block(nn.Module):
         scores = (q * k).sum(-1) / math.sqrt(split[1])
         if queries.shape[1] > 1:
             scores = scores + _causal(source.shape[1], scores.dtype, scores.device)[:, :, None]
-        weights = tap.dropout(site, tap(site, scores.softmax(2)), self.dropout_rate)
+        weights = tap.dropout(site, tap(site, scores.softmax(2)), self.dropout)
         return dense(self.output, (weights[..., None] * v).sum(2).flatten(-2))
 
 
@@ -160,3 +160,6 @@ def sinusoidal(length: int, width: int, dtype: torch.dtype, device: torch.device
 @lru_cache(maxsize=32)
 def _causal(length: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "S S"]:
     return torch.full((length, length), -math.inf, dtype=dtype, device=device).triu(1)
+
+
+model = Transformer
