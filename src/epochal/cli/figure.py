@@ -31,7 +31,7 @@ def figure(
     runs: RunsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a figure of stored runs for a paper: SVG, PDF, PNG, and the CSV behind it."""
+    """Write a figure of stored runs for a paper. As SVG, PDF and PNG, with the CSV behind it."""
     from epochal import listings
     from epochal.report import figures
 

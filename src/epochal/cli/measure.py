@@ -27,7 +27,7 @@ def probe(
     runs: RunsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure the snapshots of a run, finished or not; what was measured already is not measured again."""
+    """Measure the snapshots of a run. What was measured already is not measured again."""
     from epochal.api import load, progress_bar, runs_folder
     from epochal.launch.measuring import measure_snapshots, measurement
     from epochal.store.catalog import find_run

@@ -16,7 +16,7 @@ def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Its name; the file is ./NAME.py.")],
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
 ) -> None:
-    """Write a complete file to start from, in the current folder, and print the commands that use it."""
+    """Write a complete file to start from. Into the current folder; prints the commands that use it."""
     from epochal.check.new import KINDS, write_new
 
     if kind not in KINDS:
@@ -33,7 +33,7 @@ def check(
     subject: Annotated[str, typer.Argument(metavar="FILE.py:NAME", help="A probe or a rule of your own.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Check a probe or a rule as epochal's own are checked; exit code 1 if something does not hold."""
+    """Check your own probe or rule as epochal's are. Exit code 1 if something does not hold."""
     from epochal.check.own import check_own
 
     outcomes = check_own(subject)

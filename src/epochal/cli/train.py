@@ -59,7 +59,10 @@ def extend(
     runs: RunsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train what a run lacks, more members or more steps, into a new run that adopts what there is."""
+    """Train what a run lacks: more members, or more steps.
+
+    A new run adopts what there is; the old one stays as it is.
+    """
     from epochal import api
     from epochal.launch.interrupts import Interrupted
 
