@@ -42,7 +42,9 @@ class NameIn:
         if given in self.names or (self.or_own and is_own(given)):
             return given
         near = difflib.get_close_matches(given, self.names, n=1)
-        raise ValueError(f"is not allowed: choose {self.allowed}" + (f": did you mean {near[0]!r}?" if near else ""))
+        raise ValueError(
+            f"is not allowed: choose {self.allowed}" + (f": did you mean {near[0]!r}?" if near else "")
+        )
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
