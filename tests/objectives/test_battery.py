@@ -18,10 +18,15 @@ from epochal.core.tensors import random
 from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.objective import Objective
 from epochal.objectives.cross_entropy import cross_entropy
+from epochal.objectives.hinge import hinge
 from epochal.objectives.mse import mse
 from epochal.objectives.stablemax import stablemax
 
-OBJECTIVES: dict[str, Objective] = {"cross_entropy": cross_entropy, "mse": mse, "stablemax": stablemax}
+OBJECTIVES: dict[str, Objective] = {
+    "cross_entropy": cross_entropy, "hinge": hinge, "mse": mse, "stablemax": stablemax,
+}  # fmt: skip
+AT_CHANCE = {"hinge": 1.0, "mse": 1 / 7}
+"""For equal logits of seven classes, where it is not log 7."""
 NAMES = list(OBJECTIVES)
 EXAMPLES, CLASSES = 12, 7
 KEY = torch.tensor(0)
@@ -95,6 +100,14 @@ def test_mse_is_torchs(scale: float) -> None:
         torch.testing.assert_close(mine, other, rtol=1e-13, atol=1e-13)
 
 
+@pytest.mark.parametrize("scale", [0.3, 1.0, 30.0])
+def test_hinge_is_its_definition(scale: float) -> None:
+    logits, targets = logits_of(scale), targets_of()
+    rows = zip(logits.tolist(), targets.tolist(), strict=True)
+    losses = [max([0.0, *(1 + z - row[t] for c, z in enumerate(row) if c != t)]) for row, t in rows]
+    assert math.isclose(float(loss_of("hinge", logits, targets)), sum(losses) / EXAMPLES, rel_tol=1e-13)
+
+
 def exact_stablemax(logits: Tensor, targets: Tensor) -> tuple[float, Tensor]:
     """Its definition with 60 digits: -log(s_t / sum s), and d/dz_c = (p_c - [c = t]) s'_c / s_c."""
     with localcontext() as arithmetic:
@@ -138,13 +151,14 @@ def test_stablemax_keeps_its_digits(row: list[float], dtype: torch.dtype, tolera
 @pytest.mark.parametrize("name", NAMES)
 def test_chance_is_what_the_docstring_says(name: str) -> None:
     found = float(loss_of(name, torch.zeros(EXAMPLES, CLASSES, dtype=torch.float64), targets_of()))
-    assert math.isclose(found, 1 / CLASSES if name == "mse" else math.log(CLASSES), rel_tol=1e-14)
+    assert math.isclose(found, AT_CHANCE.get(name, math.log(CLASSES)), rel_tol=1e-14)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("scale", [0.0, 1.0])
 def test_its_gradient_is_that_of_its_value(name: str, scale: float) -> None:
-    """At logits of zero too, where a network with a zero read-out starts."""
+    """At logits of zero too, where a network with a zero read-out starts; but not where hinge has its kink."""
+    scale = 0.1 if name == "hinge" and not scale else scale
     leaf, targets, weight = logits_of(scale).requires_grad_(), targets_of(), weights_of()
 
     def loss(logits: Tensor) -> Tensor:
