@@ -157,7 +157,7 @@ def test_chance_is_what_the_docstring_says(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("scale", [0.0, 1.0])
 def test_its_gradient_is_that_of_its_value(name: str, scale: float) -> None:
-    """At logits of zero too, where a network with a zero read-out starts; but not where hinge has its kink."""
+    """At logits of zero too, where a network with a zero read-out starts; hinge has a kink there."""
     scale = 0.1 if name == "hinge" and not scale else scale
     leaf, targets, weight = logits_of(scale).requires_grad_(), targets_of(), weights_of()
 
