@@ -18,6 +18,7 @@ from epochal.optim.noise import UpdateNoise
 from epochal.optim.norm import ConstantNorm
 from epochal.optim.optimizers.adam import Adam
 from epochal.optim.optimizers.adamw import adamw
+from epochal.optim.optimizers.lion import Lion
 from epochal.optim.optimizers.muon import Muon, hidden_matrix
 from epochal.optim.optimizers.rmsprop import RMSprop
 from epochal.optim.optimizers.sgd import SGD
@@ -68,6 +69,7 @@ EXAMPLES: dict[str, Example] = {
     "grokfast ema": Example(chain(GrokfastEMA(), adamw())),
     "grokfast ma": Example(chain(GrokfastMA(window=4), SGD())),
     "jiggled": Example(chain(Adam(), JiggledDecay())),
+    "lion": Example(chain(Lion(), DecayToZero())),
     "muon": Example(
         route(LAYOUT, {hidden_matrix: chain(Muon(), DecayToZero()), "*": chain(adamw(), JiggledDecay())})
     ),

@@ -17,6 +17,7 @@ from epochal.optim.grokfast import GrokfastEMA, GrokfastMA
 from epochal.optim.noise import UpdateNoise
 from epochal.optim.norm import ConstantNorm
 from epochal.optim.optimizers.adam import Adam
+from epochal.optim.optimizers.lion import Lion
 from epochal.optim.optimizers.sgd import SGD
 from epochal.optim.orthogonal import OrthogonalGradient
 from tests.optim.examples import FIELDS, LAYOUT, MEMBERS, columns, context, gradient, starting, steps
@@ -47,6 +48,20 @@ def test_grokfast_ema_is_the_running_mean_of_its_definition() -> None:
             torch.testing.assert_close(
                 found[step][member], torch.tensor(expected, dtype=torch.float64), rtol=1e-12, atol=1e-12
             )
+
+
+def test_lion_moves_by_the_sign_of_its_definition() -> None:
+    found = amplified(Lion())
+    for member in range(MEMBERS):
+        beta1, beta2 = FIELDS["beta1"][member], FIELDS["beta2"][member]
+        mean = [0.0] * LAYOUT.size
+        for step in range(STEPS):
+            g = gradient(starting(), step, torch.arange(MEMBERS))[member].tolist()
+            rate = float(context(starting(), step=step).learning_rate[member])
+            ahead = [beta1 * m + (1 - beta1) * x for m, x in zip(mean, g, strict=True)]
+            expected = torch.tensor([-rate * math.copysign(1, a) for a in ahead], dtype=torch.float64)
+            mean = [beta2 * m + (1 - beta2) * x for m, x in zip(mean, g, strict=True)]
+            torch.testing.assert_close(found[step][member], expected, rtol=1e-14, atol=0)
 
 
 @pytest.mark.parametrize("window", [1, 7])
