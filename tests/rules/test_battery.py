@@ -18,11 +18,13 @@ from epochal.models.images.mlp import MLP
 from epochal.models.initialization import initializer
 from epochal.objectives.cross_entropy import cross_entropy
 from epochal.rules.backprop import Backprop
+from epochal.rules.frozen import Frozen
 from epochal.rules.wrappers.sam import SAM
 from epochal.rules.wrappers.weight_noise import WeightNoise
 
 EXAMPLES: dict[str, tuple[Rule, str]] = {
     "backprop": (Backprop(), ""),
+    "frozen": (Frozen(), ""),
     "sam": (SAM(Backprop()), "sam_rho"),
     "weight_noise": (WeightNoise(Backprop()), "weight_noise"),
     "sam of weight_noise": (SAM(WeightNoise(Backprop())), "sam_rho"),
@@ -159,6 +161,15 @@ def test_backprop_is_the_slope_of_its_losses() -> None:
     surrogates = surrogates_of(Backprop())
     expected = differences(lambda at: surrogates(at)[1], flat)
     torch.testing.assert_close(passed("backprop", flat).gradient, expected, rtol=1e-6, atol=1e-8)
+
+
+def test_frozen_is_backprop_after_the_last_site_and_nothing_before() -> None:
+    flat = starting()
+    exact, found = passed("backprop", flat), passed("frozen", flat)
+    torch.testing.assert_close(found.losses, exact.losses, rtol=1e-14, atol=0)
+    for entry in NET.layout.entries:
+        expected = exact.gradient[:, entry.slice] if entry.block == "readout" else 0 * flat[:, entry.slice]
+        torch.testing.assert_close(found.gradient[:, entry.slice], expected, rtol=1e-12, atol=0)
 
 
 def test_rules_of_several_passes_are_slopes_elsewhere() -> None:
