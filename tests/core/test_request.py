@@ -171,7 +171,7 @@ def test_mapping_fields_take_one_entry_at_a_time() -> None:
         ({"probes": "a@x-y"}, "a label has letters, digits and _"),
         ({"probes": "+a,b"}, "mixes a list with changes to one"),
         ({"probes": "-a"}, "probes=-a takes away what is not there"),
-        ({"rule": "backprob"}, "choose backprop or ./FILE.py:NAME: did you mean 'backprop'?"),
+        ({"rule": "backprob"}, "./FILE.py:NAME: did you mean 'backprop'?"),
         ({"rule": "a:b"}, "rule=a:b is not allowed"),
         ({"seed": "0:1000", "weight_decay": "0:1:0.001"}, "1000000 members, more than 100000"),
     ],
