@@ -17,6 +17,7 @@ from epochal.core.tensors.tap import Tap, recording
 from epochal.models.images.mlp import MLP
 from epochal.models.initialization import initializer
 from epochal.models.resnet import PreActivationResNet18, ResNet18
+from epochal.models.tokens.lstm import LSTM
 from epochal.models.tokens.transformer import Transformer
 
 BATCH, CLASSES = 3, 5
@@ -53,6 +54,13 @@ EXAMPLES = {
         shape=(3, 2, 2),
         names=("layer.0.weight", "readout.bias"),
         num_parameters=155,
+    ),
+    "lstm": Example(
+        build=lambda: LSTM(vocabulary=7, num_classes=CLASSES, width=8, depth=2, dropout=0.2),
+        shape=(3,),
+        names=("embed.weight", "unembed.weight"),
+        num_parameters=1248,
+        tokens=7,
     ),
     "transformer": Example(
         build=transformer,
