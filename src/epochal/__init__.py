@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from epochal.api import extend as extend
     from epochal.api import load as load
     from epochal.api import load_many as load_many
     from epochal.api import run as run
@@ -32,6 +33,7 @@ __all__ = [
     "Run",
     "UserError",
     "View",
+    "extend",
     "load",
     "load_many",
     "probe",
@@ -40,6 +42,7 @@ __all__ = [
 
 _PLACES = {
     "run": "epochal.api",
+    "extend": "epochal.api",
     "load": "epochal.api",
     "load_many": "epochal.api",
     "Run": "epochal.store.run",
