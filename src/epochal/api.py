@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from epochal.core.values.request import Request
+from epochal.core.values.settings import is_none
 from epochal.experiments.catalog import Experiment, find
 from epochal.launch.listener import Listener, Silent
 from epochal.store import run as stored
@@ -57,7 +58,7 @@ def request(experiment: Experiment, fields: Mapping[str, object], preset: str | 
     Raises:
         UserError: all that is wrong with them.
     """
-    if fields.get("checkpoint") in (None, "none"):
+    if is_none(fields.get("checkpoint")):
         return experiment.request(fields, preset)
     from epochal.launch.branch import branched
 

@@ -101,8 +101,9 @@ def test_training_ends_early_once_everyone_has_diverged() -> None:
 
 @pytest.mark.parametrize("batch_size", BATCHES)
 @pytest.mark.parametrize("pause", [1, 23, 49])
-def test_a_restored_population_continues_bit_for_bit(batch_size: object, pause: int) -> None:
-    made = program(seed="0:2", batch_size=batch_size)
+@pytest.mark.parametrize("executor", ["vmap", "loop"])
+def test_a_restored_population_continues_bit_for_bit(batch_size: object, pause: int, executor: str) -> None:
+    made = program(seed="0:2", batch_size=batch_size, executor=executor, dropout=0.1)
     whole, all_moments = trained(made)
     population = initial_population(made)
     for moment in train(made, population):

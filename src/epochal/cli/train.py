@@ -38,15 +38,17 @@ def run(
     fields: FieldsArgument = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what it costs; train nothing.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Make a fresh run even if this one exists.")] = False,
+    is_compiled: Annotated[bool, typer.Option("--compile", help="The same as compile=true.")] = False,
     detach: DetachOption = False,
     runs: RunsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a population: seed=0:5 weight_decay=0.1,0.3,1. The same request resumes, or returns its run."""
+    words = [*(fields or []), *(["compile=true"] if is_compiled else [])]
     if plan:
-        _show_plan(experiment, fields or [], runs, as_json)
+        _show_plan(experiment, words, runs, as_json)
     else:
-        _train(experiment, fields or [], runs, as_json, again=again, is_detached=detach)
+        _train(experiment, words, runs, as_json, again=again, is_detached=detach)
 
 
 @app.command()

@@ -119,7 +119,7 @@ class _Training:
             state.step, tensors, optimizer_start=state.meta.get("optimizer_start", 0)
         )
         self._is_fresh = state.meta.get("is_fresh", False)
-        if state.step < self._program.max_steps:
+        if state.step < self._program.max_steps or not self._directory.spec["origin"]:
             self._tell(f"pack {number} continues after step {state.step}")
         return population, state.record_offset, state.meta["wall_seconds"]
 

@@ -16,7 +16,10 @@ KEYS = ("member", "step", "epoch")
 CODE = ("semantics", "code", "sources", "epochal", "commit")
 VERSIONS = ("python", "torch", "numpy")
 HARDWARE = ("system", "hardware", "cores", "memory_gigabytes", "device", "threads")
-UNTOLD = ("format", "run_id", "command", "defaults", "experiment", "preset", "fields", "varied", "max_steps")
+UNTOLD = (
+    "format", "run_id", "command", "defaults", "experiment", "preset", "fields", "varied", "max_steps",
+    "settings", "probes", "executor_measured",
+)  # fmt: skip
 """Parts of a spec that follow from its fields, or are told under another name."""
 
 

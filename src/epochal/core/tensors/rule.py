@@ -12,6 +12,7 @@ from epochal.core.tensors.network import Network
 from epochal.core.tensors.objective import Objective, State
 from epochal.core.tensors.random import Key
 from epochal.core.tensors.task import Fields
+from epochal.core.values.errors import UserError
 
 Columns = Mapping[str, Float[Tensor, "M 1"]]
 
@@ -74,9 +75,18 @@ def gradient_of(
 
 
 def one_backward(surrogates: Surrogates, flat: Float[Tensor, "M P"]) -> Pass:
-    """One forward and one backward for the whole population: the sum's gradient, since members do not mix."""
+    """One forward and one backward for the whole population: the sum's gradient, since members do not mix.
+
+    Raises:
+        UserError: the surrogates depend on no parameter.
+    """
     flat = flat.detach().requires_grad_()
     with torch.enable_grad():
         scalars, losses, state = surrogates(flat)
+        if not scalars.requires_grad:
+            raise UserError(
+                "the rule leaves nothing to train: no parameter comes after the model's last site; give "
+                "another rule, or a model whose read-out is no module of its own"
+            )
         (gradient,) = torch.autograd.grad(scalars.sum(), flat)
     return Pass(gradient, losses, state)

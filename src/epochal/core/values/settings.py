@@ -15,6 +15,9 @@ Settings = Mapping[str, object]
 """Field to its setting: text in the grammar of ``axes``, one value, or a sequence of values. A key ``zip``
 (or ``zip2``, ...) holds the text of paired lists; ``probe_every.NAME`` sets one entry of a mapping."""
 
+NONE = ("none", "null")
+"""Spellings of None."""
+
 Block = dict[str, list[object]]
 """Fields whose values go together: one field, or several of equal length paired by ``zip``."""
 
@@ -113,6 +116,11 @@ def values_of(spec_class: type[Spec], name: str, given: object) -> list[object]:
     return [given]
 
 
+def is_none(value: object) -> bool:
+    """Whether a setting says none, as text too."""
+    return value is None or str(value).strip().lower() in NONE
+
+
 def is_union(annotation: Any) -> bool:
     return get_origin(annotation) in (Union, types.UnionType)
 
@@ -125,7 +133,7 @@ def alternatives(annotation: Any) -> set[Any]:
 
 def value_of(text: str, kinds: set[Any]) -> object:
     """Text as the field's type reads it: ``none`` as None, ``1e5`` as a whole number where one is due."""
-    if text.lower() in ("none", "null") and type(None) in kinds:
+    if text.lower() in NONE and type(None) in kinds:
         return None
     if int in kinds and re.fullmatch(r"[+-]?[\d.]+(?:[eE][+-]?\d{1,2})?", text):
         if re.fullmatch(r"[+-]?\d{1,40}", text):

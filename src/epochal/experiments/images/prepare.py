@@ -7,6 +7,7 @@ from pathlib import Path
 from epochal.core.values.batches import BatchSize, LastBatch, examples_per_update, updates_per_epoch
 from epochal.core.values.errors import UserError
 from epochal.core.values.nearest import did_you_mean
+from epochal.core.values.settings import is_none
 from epochal.core.values.source import as_typed, is_own, parts_of
 from epochal.experiments.images.spec import ImagesSpec
 from epochal.tasks.datasets import catalog
@@ -35,11 +36,6 @@ def prepare(settings: Mapping[str, object], code: Mapping[str, str]) -> dict[str
     if not is_none(settings.get("epochs")):
         derived["max_steps"] = _steps(settings, images)
     return derived
-
-
-def is_none(value: object) -> bool:
-    """Whether a setting says none, as text too: the same spellings as ``core/values/settings.py`` takes."""
-    return value is None or str(value).strip().lower() in ("none", "null")
 
 
 @lru_cache(maxsize=4)
