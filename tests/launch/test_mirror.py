@@ -146,8 +146,8 @@ def test_a_stopped_and_resumed_run_has_every_row_once(
 ) -> None:
     whole = train
 
-    def until_12(program: Any, population: Any) -> Any:
-        for moment in whole(program, population):
+    def until_12(program: Any, population: Any, **options: Any) -> Any:
+        for moment in whole(program, population, **options):
             yield moment
             if moment.step == 12:
                 raise KeyboardInterrupt  # a hard stop: the resume goes back to the last state and repeats
