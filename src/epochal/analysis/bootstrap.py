@@ -9,7 +9,7 @@ from scipy.stats import bootstrap as resample
 
 from epochal.core.values.errors import UserError
 
-# One-sided size of the nominal 5% interval: .10 at 5 runs, .08 at 10, .06 at 20 (t3 .13, .11, .09).
+# One-sided size of the nominal 5% interval: .11 at 5 runs, .08 at 10, .07 at 20 (t3 lags: .11, .10, .09).
 MIN_RUNS = 20
 
 
@@ -25,7 +25,7 @@ def bca_interval(
 
     ``values`` ``[S]``, one per run; ``statistic`` maps ``[K, S]`` resamples to ``[K]``. Below 20 runs it is
     refused: resamples of 5 runs are too alike, and the interval is too short
-    (bench/results/calibration-several-runs.md).
+    (bench/results/calibration-same-time.md).
 
     Raises:
         UserError: for fewer than 20 runs, values that are not finite or all equal.

@@ -16,7 +16,7 @@ from epochal.core.values.errors import UserError
 from epochal.core.values.finding import Finding
 
 Kind = Literal["obrien-fleming", "pocock"]
-GRID = 2_001  # points between the bounds; the levels agree with published ones to 4 digits
+GRID = 601  # points between the bounds; the levels agree with published ones to 4 digits
 FARTHEST = 8.5  # standard deviations
 
 
@@ -42,7 +42,7 @@ def alpha_spending(runs: Sequence[int], *, alpha: float = 0.05, kind: Kind = "ob
     alpha at the end; Pocock-type alpha log(1 + (e - 1) t), about evenly. Each look's level is what makes the
     chance of crossing there for the first time equal to what it may spend, the scores being a Brownian motion
     in t: right for sums over independent runs, and close for S, t and rank tests from 5 runs on (simulated:
-    bench/results/calibration-several-runs.md). A level below the smallest attainable p of a permutation test
+    bench/results/calibration-looks.md). A level below the smallest attainable p of a permutation test
     cannot be reached, which only wastes it.
 
     Raises:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from statsmodels.stats.multitest import multipletests
+from scipy.stats import false_discovery_control
 
 from epochal.analysis.levels import check_level
 from epochal.core.values.errors import UserError
@@ -44,7 +44,12 @@ def with_adjusted(finding: Finding, p: float, alpha: float) -> Finding:
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:
     """Holm's step-down p-values ``[H]``; NaN stays NaN, uncounted. Source: Holm 1979, SJS 6, 65-70."""
-    return adjusted_by("holm", p)
+    given, known = as_p(p)
+    rising = known[np.argsort(given[known], kind="stable")]
+    adjusted = np.full(len(given), np.nan)
+    left = np.arange(len(rising), 0, -1)
+    adjusted[rising] = np.minimum(np.maximum.accumulate(left * given[rising]), 1.0)
+    return adjusted
 
 
 def benjamini_hochberg(p: ArrayLike) -> NDArray[np.float64]:
@@ -52,7 +57,11 @@ def benjamini_hochberg(p: ArrayLike) -> NDArray[np.float64]:
 
     Source: Benjamini & Hochberg 1995, JRSS B 57, 289-300.
     """
-    return adjusted_by("fdr_bh", p)
+    given, known = as_p(p)
+    adjusted = np.full(len(given), np.nan)
+    if len(known):
+        adjusted[known] = false_discovery_control(given[known])
+    return adjusted
 
 
 def max_t(statistics: ArrayLike, null_statistics: ArrayLike, *, exact: bool = False) -> NDArray[np.float64]:
@@ -88,14 +97,12 @@ def max_t(statistics: ArrayLike, null_statistics: ArrayLike, *, exact: bool = Fa
     return adjusted
 
 
-def adjusted_by(method: str, p: ArrayLike) -> NDArray[np.float64]:
+def as_p(p: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """p-values as an array, and where there are any."""
     given = np.asarray(p, dtype=np.float64)
     if given.ndim != 1:
         raise UserError(f"p has shape {list(given.shape)}: give one p-value per test, [H]")
-    known = ~np.isnan(given)
+    known = np.flatnonzero(~np.isnan(given))
     if ((given[known] < 0) | (given[known] > 1)).any():
         raise UserError("p-values must lie in [0, 1], or be NaN where no test was made")
-    adjusted = np.full(len(given), np.nan)
-    if known.any():
-        adjusted[known] = multipletests(given[known], method=method)[1]
-    return adjusted
+    return given, known

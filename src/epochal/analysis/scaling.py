@@ -123,7 +123,7 @@ def fit_line(
 
     at = start[0] + start[1] * middle
     first = [at, start[2]] if slope is not None else [at, start[1], start[2]]
-    best = minimize(cost, first, jac=True, method="BFGS", options={"gtol": 1e-8})
+    best = minimize(cost, first, jac=True, method="BFGS", options={"gtol": 1e-6})
     level, k, log_scale = unpack(best.x)
     return Line(intercept=level - k * middle, slope=k, log_scale=log_scale, loglik=-float(best.fun))
 
@@ -182,7 +182,7 @@ def edge(excess: Callable[[float], float], start: float, step: float) -> float:
     out = start + step
     for _ in range(60):
         if excess(out) > 0:
-            return float(brentq(excess, start, out, xtol=1e-10 + 1e-8 * abs(step)))
+            return float(brentq(excess, start, out, xtol=1e-7 * abs(step)))
         step *= 2
         out = start + step
     return math.copysign(math.inf, step)
