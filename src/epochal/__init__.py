@@ -12,12 +12,19 @@ if TYPE_CHECKING:
     from epochal.api import load as load
     from epochal.api import load_many as load_many
     from epochal.api import run as run
+    from epochal.api import study as study
     from epochal.core.tensors.probe import probe as probe
     from epochal.core.tensors.view import GivenView as GivenView
     from epochal.core.tensors.view import View as View
     from epochal.core.values.errors import UserError as UserError
+    from epochal.core.values.finding import Finding as Finding
     from epochal.core.values.options import NoOptions as NoOptions
     from epochal.core.values.options import Options as Options
+    from epochal.core.values.study import Arm as Arm
+    from epochal.core.values.study import DeclaredLooks as DeclaredLooks
+    from epochal.core.values.study import Detector as Detector
+    from epochal.core.values.study import Study as Study
+    from epochal.core.values.study_runs import StudyRuns as StudyRuns
     from epochal.store.run import Run as Run
 
 # Read by OpenMP when torch is first imported. By default a thread that waits for another spins for about a
@@ -27,10 +34,16 @@ os.environ.setdefault("GOMP_SPINCOUNT", "4000")
 
 __version__ = "0.1.0"
 __all__ = [
+    "Arm",
+    "DeclaredLooks",
+    "Detector",
+    "Finding",
     "GivenView",
     "NoOptions",
     "Options",
     "Run",
+    "Study",
+    "StudyRuns",
     "UserError",
     "View",
     "extend",
@@ -38,11 +51,13 @@ __all__ = [
     "load_many",
     "probe",
     "run",
+    "study",
 ]
 
 _PLACES = {
     "run": "epochal.api",
     "extend": "epochal.api",
+    "study": "epochal.api",
     "load": "epochal.api",
     "load_many": "epochal.api",
     "Run": "epochal.store.run",
@@ -52,6 +67,12 @@ _PLACES = {
     "Options": "epochal.core.values.options",
     "NoOptions": "epochal.core.values.options",
     "UserError": "epochal.core.values.errors",
+    "Finding": "epochal.core.values.finding",
+    "Arm": "epochal.core.values.study",
+    "DeclaredLooks": "epochal.core.values.study",
+    "Detector": "epochal.core.values.study",
+    "Study": "epochal.core.values.study",
+    "StudyRuns": "epochal.core.values.study_runs",
 }
 
 

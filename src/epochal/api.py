@@ -23,9 +23,12 @@ from epochal.store.run import Run
 if TYPE_CHECKING:
     from epochal.launch.layout import Layout
     from epochal.launch.mirror import Mirror
+    from epochal.launch.study import Conducted
+    from epochal.launch.study_plan import StudyPlan
 
 __all__ = [
-    "execute", "extend", "load", "load_many", "place", "progress_bar", "request", "run", "runs_folder"
+    "conduct", "execute", "extend", "load", "load_many", "place", "progress_bar", "request", "run",
+    "runs_folder", "studies_folder", "study",
 ]  # fmt: skip
 
 
@@ -93,14 +96,15 @@ def execute(
     *,
     again: bool = False,
     layout_of: "Callable[[], Layout] | None" = None,
+    path: Path | None = None,
 ) -> Run:
-    """Trains what is requested, writes its report, and opens the finished run."""
+    """Trains what is requested, writes its report, and opens the finished run; ``path`` is where it lies."""
     from epochal.launch.execute import (
         execute as execute_request,
     )  # torch: seconds that `--help` must not wait for
     from epochal.report.page import write_report
 
-    path = place(request, runs, again=again)
+    path = path or place(request, runs, again=again)
     mirror = _mirror(request, listener)
     command = request.command + (" --again" if path.name != request.name else "")
 
@@ -119,6 +123,64 @@ def execute(
         before_done=close,
     )
     return load(path)
+
+
+def study(
+    subject: str,
+    *,
+    quick: bool = False,
+    look: int | None = None,
+    again: bool = False,
+    runs: Path | str | None = None,
+    studies: Path | str | None = None,
+    progress: bool = True,
+    **overrides: Any,
+) -> "Conducted":
+    """Conducts a study by its name, or one of your own as ``./FILE.py:NAME``; what was done before is kept.
+
+    ``quick`` takes its quick form. ``overrides`` are fields of its arms, or ``**{"margins.NAME": 2}``; they
+    and ``quick`` make every finding exploratory. ``look`` goes as far as that look.
+
+    Raises:
+        UserError: what is wrong with the study or an override, or what stopped it.
+        KeyboardInterrupt: after storing the state; the same call resumes.
+    """
+    from epochal.launch.study_plan import resolve
+    from epochal.studies import find as find_study
+
+    plan = resolve(find_study(subject), is_quick=quick, overrides=overrides)
+    folder = runs_folder(runs)
+    return conduct(plan, folder, studies_folder(studies, folder), _listener(progress), look=look, again=again)
+
+
+def conduct(
+    plan: "StudyPlan",
+    runs: Path,
+    studies: Path,
+    listener: Listener,
+    *,
+    look: int | None = None,
+    again: bool = False,
+) -> "Conducted":
+    """Trains and analyses what is planned, and writes the page of the study."""
+    from epochal.launch.study import conduct as conduct_study
+    from epochal.report.study import write_study_report
+
+    return conduct_study(
+        plan,
+        studies,
+        runs,
+        lambda experiment, request, path: execute(experiment, request, runs, listener, path=path),
+        look=look,
+        again=again,
+        place_of=lambda request, fresh: place(request, runs, again=fresh),
+        report=write_study_report,
+    )
+
+
+def studies_folder(given: Path | str | None, runs: Path) -> Path:
+    """The folder of studies: as given, else ``$EPOCHAL_STUDIES``, else ``studies`` beside the runs."""
+    return Path(given or os.environ.get("EPOCHAL_STUDIES") or runs.parent / "studies")
 
 
 def place(request: Request, runs: Path, *, again: bool = False) -> Path:

@@ -20,7 +20,7 @@ def describe(device: torch.device, threads: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
-        "commit": _commit(),
+        "commit": source_commit(),
         "system": f"{platform.system()} {platform.release()}",
         "hardware": _hardware(device),
         "cores": os.cpu_count(),
@@ -31,7 +31,7 @@ def describe(device: torch.device, threads: int) -> dict[str, Any]:
     }
 
 
-def _commit() -> str | None:
+def source_commit() -> str | None:
     """Commit of the source tree that epochal runs from, with ``+`` for local changes; None if installed."""
     folder = Path(__file__).resolve().parent
     git = ["git", "-C", str(folder)]

@@ -12,6 +12,7 @@ class Interrupted(KeyboardInterrupt):
     """Training was stopped on request; the run can be resumed by the same command."""
 
     def __init__(self, path: Path, step: int, max_steps: int, command: str) -> None:
+        self.path, self.step, self.max_steps = path, step, max_steps
         super().__init__(
             f"stopped at step {step} of {max_steps}, stored in {path}; to resume, give {command}"
         )

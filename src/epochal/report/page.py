@@ -44,28 +44,37 @@ def write_report(run: RunLike, path: Path | None = None) -> Path:
 
 def page(run: RunLike, specs: Sequence[FigureSpec]) -> str:
     """The HTML of a run with these figures, which are drawn with all the rows they have."""
-    environment = Environment(
-        loader=PackageLoader("epochal.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
     rows = member_rows(run)
-    return environment.get_template("page.html.jinja").render(
+    return rendered(
+        "page.html.jinja",
+        specs,
         run=run,
         sentences=_sentences(run, rows),
         is_unfinished=not run.is_done and (run.members["outcome"] == "running").any(),
         rows=rows,
         groups=group_rows(run) if len(rows) > 1 else [],
         is_seeds_only=all(map(is_replicate, varied_fields(run))),
-        figures=[{"spec": s, "legend": _legend(s.colour), "panels": range(len(s.panels))} for s in specs],
-        formats=FORMATS,
         event_columns=EVENT_NUMBERS,
         events=_events(run),
         members=_members(run),
         fields=_fields(run.spec),
         environment=_flat(run.environment),
         max_open_rows=MAX_OPEN_ROWS,
+    )
+
+
+def rendered(template: str, specs: Sequence[FigureSpec], **values: object) -> str:
+    """A page with these figures, drawn by the script of all pages; ``values`` are the template's own."""
+    environment = Environment(
+        loader=PackageLoader("epochal.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    return environment.get_template(template).render(
+        **values,
+        figures=[{"spec": s, "legend": _legend(s.colour), "panels": range(len(s.panels))} for s in specs],
+        formats=FORMATS,
         payload=_json_in_html({"figures": [_drawing(spec) for spec in specs]}),
         config=_json_in_html(
             theme(ink="var(--ink)", soft="var(--soft)", grid="var(--grid)", paper="transparent", font_px=12)

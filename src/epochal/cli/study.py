@@ -1,0 +1,157 @@
+"""Studies on the command line: list them, conduct one, say what one would cost."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from epochal.cli.app import INTERRUPTED, JsonOption, RunsOption, app, end, print_table, settings_of
+from epochal.core.values.errors import UserError
+
+if TYPE_CHECKING:
+    from epochal.launch.study import Conducted
+    from epochal.launch.study_plan import StudyPlan
+
+StudiesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--studies",
+        metavar="DIR",
+        help="Folder of studies; default $EPOCHAL_STUDIES, else studies beside the runs.",
+    ),
+]
+
+
+@app.command()
+def study(
+    subject: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="A study, or ./FILE.py:NAME; without it, those there are."),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FIELD=VALUE]...", help="Fields of all arms, ROLE.FIELD of one, margins.NAME."
+        ),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="The quick form; its findings are exploratory.")
+    ] = False,
+    look: Annotated[
+        int | None, typer.Option("--look", min=1, help="Go as far as this declared look, and analyse there.")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what it costs; train nothing.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Conduct it afresh, with fresh runs.")] = False,
+    runs: RunsOption = None,
+    studies: StudiesOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer a question by its declared design: train, test, say the verdict. Given again, it goes on."""
+    if subject is None:
+        _list(as_json)
+        return
+    from epochal import api
+    from epochal.launch.study_plan import resolve
+    from epochal.studies import find
+
+    settings, preset = settings_of(overrides or [])
+    if preset is not None:
+        raise UserError(
+            f"preset={preset}: an arm keeps its preset; override its fields, or write a study of your own"
+        )
+    words = [subject, *(overrides or []), *(["--quick"] if quick else [])]
+    made = resolve(find(subject), is_quick=quick, overrides=settings, words=words)
+    if plan:
+        _show_plan(made, as_json)
+        return
+    from rich.console import Console
+
+    from epochal.launch.interrupts import Interrupted
+    from epochal.launch.live import LiveDisplay
+
+    folder = api.runs_folder(runs)
+    place = api.studies_folder(studies, folder)
+    try:
+        conducted = api.conduct(
+            made, folder, place, LiveDisplay(Console(stderr=True)), look=look, again=again
+        )
+    except Interrupted as error:
+        given = {"--look": look, "--runs": runs, "--studies": studies}
+        rest = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+        command = shlex.join(["epochal", "study", *words, *(["--again"] if again else []), *rest])
+        at = f"step {error.step} of {error.max_steps} of the run {error.path}"
+        end(f"the study stopped at {at}, stored; to resume, give {command}", INTERRUPTED)
+    _show(conducted, as_json)
+
+
+def _list(as_json: bool) -> None:
+    from epochal.studies import find, names
+
+    found = [find(name) for name in names()]
+    rows = [
+        {"study": one.name, "question": one.study.question, "arms": ", ".join(one.study.arms)}
+        for one in found
+    ]
+    print_table(rows, as_json)
+
+
+def _show(conducted: "Conducted", as_json: bool) -> None:
+    if as_json:
+        rows: list[dict[str, Any]] = [f.as_row() | {"sentence": f.sentence} for f in conducted.findings]
+        print_table(rows, True)
+        return
+    document = conducted.plan.document
+    typer.echo(f"question    {document['question']}")
+    typer.echo(f"prediction  {document['prediction']}")
+    if conducted.plan.num_looks > 1:
+        typer.echo(f"look        {conducted.look} of {conducted.plan.num_looks}")
+    for reason in conducted.exploratory:
+        typer.echo(f"exploratory {reason}")
+    typer.echo("")
+    for finding in conducted.findings:
+        typer.echo(finding.sentence)
+    typer.echo("")
+    print_table([_row(finding) for finding in conducted.findings], False)
+    if conducted.look < conducted.plan.num_looks and not conducted.is_decided:
+        typer.echo(f"next    the same without --look goes on to look {conducted.look + 1}")
+    typer.echo(f"study   {conducted.path}")
+    typer.echo(f"report  {conducted.path / 'report.html'}")
+
+
+def _row(finding: Any) -> dict[str, Any]:
+    interval = "" if finding.low is None else f"[{finding.low:.4g}, {finding.high:.4g}]"
+    return {
+        "claim": finding.claim,
+        "verdict": finding.verdict + (", exploratory" if finding.exploratory else ""),
+        "estimate": "" if finding.estimate is None else f"{finding.estimate:.4g} {finding.unit}".strip(),
+        "interval": interval,
+        "p": "" if finding.p is None else f"{finding.p:.2g}",
+        "runs": finding.num_runs,
+    }
+
+
+def _show_plan(made: "StudyPlan", as_json: bool) -> None:
+    from epochal import listings
+    from epochal.launch.plan import plan
+
+    plans = [(batch, plan(batch.experiment, batch.request)) for batch in made.batches]
+    rows = [
+        {"arm": batch.role, "look": batch.look, **row}
+        for batch, planned in plans
+        for row in listings.packs(planned)
+    ]
+    print_table(rows, as_json)
+    if as_json:
+        return
+    looks = made.document["looks"]
+    for number, (count, level) in enumerate(
+        zip(looks["runs"], looks["levels"], strict=True) if looks else (), 1
+    ):
+        typer.echo(f"look {number}: {count} runs per arm, p of at most {level:.2g} supports")
+    members = len(made.member_ids)
+    minutes = sum(planned.seconds for _, planned in plans) / 60
+    typer.echo(
+        f"{members} networks in {len(plans)} runs: about {minutes:.1f} minutes; plan {made.plan_hash}; "
+        "nothing was trained"
+    )

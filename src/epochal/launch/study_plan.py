@@ -1,0 +1,341 @@
+"""A study resolved: every member of every arm by its identity, and the document that is frozen.
+
+The document holds whatever can change a verdict. Where a run executes cannot, so it is left out.
+"""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
+from typing import Any
+
+from epochal.analysis import alpha_spending
+from epochal.core.values.axes import value_text
+from epochal.core.values.errors import UserError
+from epochal.core.values.fields import kind_of
+from epochal.core.values.identity import SEMANTICS, digest
+from epochal.core.values.nearest import did_you_mean
+from epochal.core.values.request import Request
+from epochal.core.values.settings import undotted
+from epochal.core.values.study import Arm, Study
+from epochal.experiments.catalog import Experiment, find
+from epochal.studies import Found
+
+MARGINS = "margins"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """The runs of one arm that the look ``look`` (from 1) adds."""
+
+    role: str
+    look: int
+    experiment: Experiment
+    request: Request
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyPlan:
+    """What will be trained and how it is judged; ``departures`` from the study file make it exploratory."""
+
+    name: str
+    found: Found
+    study: Study
+    is_quick: bool
+    batches: tuple[Batch, ...]
+    document: Mapping[str, Any]
+    departures: tuple[str, ...]
+    words: tuple[str, ...]
+
+    @property
+    def plan_hash(self) -> str:
+        return digest(self.document)
+
+    @property
+    def directory(self) -> str:
+        """Name of the study's folder. Margins, detectors and looks are no part of it: with others, the same
+        data are found there, and that they are other ones."""
+        quick = "-quick" if self.is_quick else ""
+        return f"{self.name[:80]}{quick}-{digest([self.name, self.is_quick, self.document['data']])[:8]}"
+
+    @property
+    def command(self) -> str:
+        """The command line that conducts this plan again."""
+        return shlex.join(["epochal", "study", *self.words])
+
+    @property
+    def num_looks(self) -> int:
+        return max(batch.look for batch in self.batches)
+
+    @property
+    def member_ids(self) -> set[str]:
+        return {member_id for batch in self.batches for member_id in batch.request.member_ids}
+
+
+def resolve(
+    found: Found,
+    *,
+    is_quick: bool = False,
+    overrides: Mapping[str, object] | None = None,
+    words: Sequence[str] = (),
+) -> StudyPlan:
+    """The plan of a study, in its quick form or in full, with overrides.
+
+    ``FIELD`` overrides the field in every arm whose experiment has it, ``ROLE.FIELD`` in one arm,
+    ``margins.NAME`` a margin. Nothing is written. ``words`` are what was typed, to be typed again.
+
+    Raises:
+        UserError: all that is wrong with an arm or an override.
+    """
+    study, overrides = found.study, dict(overrides or {})
+    experiments = {role: find(arm.experiment) for role, arm in study.arms.items()}
+    declared = {role: _settings(experiments[role], arm, is_quick) for role, arm in study.arms.items()}
+    changed, margins = _overridden(study, experiments, declared, overrides)
+    full = {role: _request(role, experiments[role], arm, changed[role]) for role, arm in study.arms.items()}
+    departures = ["the quick form"] if is_quick else []
+    named = [name for name in overrides if not _is_execution(name, study, experiments)]
+    if any(margins[name] != study.margins[name] for name in margins) or (
+        changed != declared and _data(full) != _data(_requests(study, experiments, declared))
+    ):
+        departures.append(
+            "overridden: " + ", ".join(f"{name}={value_text(overrides[name])}" for name in named)
+        )
+    if not is_quick:
+        _refuse_shared_members(study, experiments, full)
+    study = replace(study, margins=margins, looks=_looks(study, full, may_differ=is_quick or bool(overrides)))
+    batches = tuple(_batches(study, experiments, full, changed))
+    return StudyPlan(
+        name=found.name,
+        found=found,
+        study=study,
+        is_quick=is_quick,
+        batches=batches,
+        document=_document(found, study, is_quick, full, batches),
+        departures=tuple(departures),
+        words=tuple(words) or (found.name,),
+    )
+
+
+def differences(frozen: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between two documents, each as one phrase: ``margins.ratio 3 -> 2``."""
+    old, new = dict(_leaves(frozen)), dict(_leaves(now))
+    said = []
+    for name in dict.fromkeys([*old, *new]):
+        if old.get(name) != new.get(name):
+            if name == "source":
+                said.append("the study file was edited")
+            elif name == "semantics":
+                said.append("epochal trains differently now")
+            elif "member_ids" not in name and "run_id" not in name:
+                said.append(f"{name} {_short(old.get(name))} -> {_short(new.get(name))}")
+    return said or (["the plan"] if old != new else [])
+
+
+def _settings(experiment: Experiment, arm: Arm, is_quick: bool) -> dict[str, object]:
+    settings = undotted(experiment.spec_class, arm.settings)
+    return {**settings, **undotted(experiment.spec_class, arm.quick)} if is_quick else settings
+
+
+def _overridden(
+    study: Study,
+    experiments: Mapping[str, Experiment],
+    declared: Mapping[str, dict[str, object]],
+    overrides: Mapping[str, object],
+) -> tuple[dict[str, dict[str, object]], dict[str, float]]:
+    """Settings by role, and margins, with the overrides in place."""
+    settings = {role: dict(given) for role, given in declared.items()}
+    margins = dict(study.margins)
+    for name, value in overrides.items():
+        owner, _, rest = name.partition(".")
+        if owner == MARGINS:
+            margins[_known(rest, margins)] = _number(name, value)
+            continue
+        roles = [owner] if owner in settings and rest else list(settings)
+        field = rest if owner in settings and rest else name
+        taking = [role for role in roles if _has_field(experiments[role], field)]
+        if not taking:
+            fields = {f for role in roles for f in experiments[role].spec_class.model_fields}
+            known = fields | {f"{MARGINS}.{m}" for m in margins}
+            raise UserError(f"{name} is no field of the study's arms{did_you_mean(name, known)}")
+        for role in taking:
+            settings[role] |= undotted(experiments[role].spec_class, {field: value})
+    return settings, margins
+
+
+def _known(name: str, margins: Mapping[str, float]) -> str:
+    if name not in margins:
+        raise UserError(f"the study has no margin {name or '(none named)'}{did_you_mean(name, margins)}")
+    return name
+
+
+def _number(name: str, value: object) -> float:
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = float("nan")
+    if not isfinite(number):
+        raise UserError(f"{name}={value} is no finite number; write for example {name}=3")
+    return number
+
+
+def _has_field(experiment: Experiment, name: str) -> bool:
+    fields = experiment.spec_class.model_fields
+    return any(part in fields for part in (name, name.partition(".")[0], name.replace(".", "_")))
+
+
+def _is_execution(name: str, study: Study, experiments: Mapping[str, Experiment]) -> bool:
+    owner, _, rest = name.partition(".")
+    field = rest if owner in study.arms and rest else name
+    return any(
+        field in e.spec_class.model_fields and kind_of(e.spec_class.model_fields[field]) == "execute"
+        for e in experiments.values()
+    )
+
+
+def _requests(
+    study: Study, experiments: Mapping[str, Experiment], settings: Mapping[str, Mapping[str, object]]
+) -> dict[str, Request]:
+    return {role: _request(role, experiments[role], arm, settings[role]) for role, arm in study.arms.items()}
+
+
+def _request(role: str, experiment: Experiment, arm: Arm, settings: Mapping[str, object]) -> Request:
+    """All members of an arm.
+
+    Raises:
+        UserError: a field is wrong, or members differ in more than one seed.
+    """
+    try:
+        request = experiment.request(settings, arm.preset)
+    except UserError as error:
+        raise UserError("\n".join(f"arm {role}: {line}" for line in str(error).splitlines())) from error
+    if other := [name for name in request.varied if not _is_seed(name)]:
+        raise UserError(
+            f"arm {role} varies {', '.join(other)}: an arm holds one condition, so that unlike runs are "
+            "never pooled; give each value an arm of its own"
+        )
+    if len(request.varied) > 1:
+        raise UserError(
+            f"arm {role} varies {' and '.join(request.varied)}: vary one seed field, others fixed"
+        )
+    return request
+
+
+def _is_seed(field: str) -> bool:
+    return field == "seed" or field.endswith("_seed")
+
+
+def _looks(study: Study, full: Mapping[str, Request], *, may_differ: bool) -> Any:
+    """The declared looks; None where the arms were given another number of runs."""
+    looks = study.looks
+    if looks is None:
+        return None
+    for role, request in full.items():
+        if len(request.members) != looks.runs[-1]:
+            if may_differ:
+                return None
+            raise UserError(
+                f"the last look is at {looks.runs[-1]} runs, but arm {role} has {len(request.members)}; "
+                "make them equal"
+            )
+    return looks
+
+
+def _refuse_shared_members(
+    study: Study, experiments: Mapping[str, Experiment], full: Mapping[str, Request]
+) -> None:
+    """Whoever tries the quick form out must not see data of the full one."""
+    mine = {member_id for request in full.values() for member_id in request.member_ids}
+    for role, arm in study.arms.items():
+        if not arm.quick:
+            continue
+        quick = _request(role, experiments[role], arm, _settings(experiments[role], arm, True))
+        if shared := len(mine & set(quick.member_ids)):
+            raise UserError(
+                f"arm {role}: {shared} networks of its quick form are those of the full form; give quick "
+                "other seeds, or trying it out makes the study exploratory"
+            )
+
+
+def _batches(
+    study: Study,
+    experiments: Mapping[str, Experiment],
+    full: Mapping[str, Request],
+    settings: Mapping[str, Mapping[str, object]],
+) -> Iterator[Batch]:
+    if study.looks is None:
+        for role, request in full.items():
+            yield Batch(role=role, look=1, experiment=experiments[role], request=request)
+        return
+    before = 0
+    for number, upto in enumerate(study.looks.runs, start=1):
+        for role, request in full.items():
+            field = request.varied[0] if request.varied else "seed"
+            seeds = [getattr(member, field) for member in request.members[before:upto]]
+            part = {**settings[role], field: seeds}
+            made = _request(role, experiments[role], study.arms[role], part)
+            yield Batch(role=role, look=number, experiment=experiments[role], request=made)
+        before = upto
+
+
+def _data(full: Mapping[str, Request]) -> dict[str, str]:
+    return {role: request.run_id for role, request in full.items()}
+
+
+def _document(
+    found: Found, study: Study, is_quick: bool, full: Mapping[str, Request], batches: Sequence[Batch]
+) -> dict[str, Any]:
+    looks = study.looks
+    levels = alpha_spending(looks.runs, alpha=looks.alpha, kind=looks.spending).level if looks else None
+    return {
+        "study": found.name,
+        "question": study.question,
+        "prediction": study.prediction,
+        "refutation": study.refutation,
+        "quick": is_quick,
+        "arms": {
+            role: {
+                "experiment": arm.experiment,
+                "preset": arm.preset,
+                "settings": {name: text for name, text in full[role].settings if _is_telling(full[role], name)},
+                "member_ids": list(full[role].member_ids),
+                "batches": [
+                    {"look": batch.look, "run_id": batch.request.run_id, "runs": len(batch.request.members)}
+                    for batch in batches
+                    if batch.role == role
+                ],
+            }
+            for role, arm in study.arms.items()
+        },
+        "detectors": {
+            name: {"column": d.column, "kind": d.kind, "options": dict(d.options)}
+            for name, d in study.detectors.items()
+        },
+        "margins": dict(study.margins),
+        "looks": {
+            "runs": list(looks.runs), "alpha": looks.alpha, "spending": looks.spending,
+            "levels": list(levels or ()),
+        } if looks else None,
+        "family": study.family,
+        "data": _data(full),
+        "source": found.source_hash,
+        "semantics": SEMANTICS,
+    }  # fmt: skip
+
+
+def _is_telling(request: Request, name: str) -> bool:
+    return name == "zip" or name.partition(".")[0] not in request.spec.of_kind("execute")
+
+
+def _leaves(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+    if isinstance(value, Mapping) and value:
+        for name, inner in value.items():
+            yield from _leaves(inner, f"{prefix}.{name}" if prefix else str(name))
+    elif isinstance(value, list) and prefix.endswith("batches"):
+        yield prefix, [part["runs"] for part in value]
+    else:
+        yield prefix, value
+
+
+def _short(value: object) -> str:
+    text = "nothing" if value is None else value_text(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,96 @@
+"""Stored runs as an analysis gets them: arm by arm, with the events that the declared detectors find."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from epochal.analysis import detect, first_passage
+from epochal.core.values.errors import UserError
+from epochal.core.values.event import Event
+from epochal.core.values.study import Detector, Study
+from epochal.core.values.study_runs import ArmRuns, CurveOf, MemberRun, StudyRuns
+from epochal.store.run import Run
+
+
+def gathered(study: Study, stored: Mapping[str, Sequence[tuple[Run, str]]]) -> StudyRuns:
+    """The runs of every role, in the order of their members; with each run the seed field that it varies.
+
+    Raises:
+        UserError: a detector reads a column that was not recorded, or does not fit it.
+    """
+    arms = {
+        role: ArmRuns(
+            role=role,
+            runs=tuple(member for run, field in runs for member in _members(study, role, run, field)),
+        )
+        for role, runs in stored.items()
+    }
+    return StudyRuns(arms=arms, margins=dict(study.margins))
+
+
+def detected(name: str, detector: Detector, curve: CurveOf, trials: int | None) -> Event:
+    """What a detector finds on one curve; ``trials`` are the examples behind each accuracy.
+
+    Raises:
+        UserError: the detector's options do not fit.
+    """
+    steps, values = np.asarray(curve.steps, dtype=np.int64), np.asarray(curve.values, dtype=np.float64)
+    options: dict[str, Any] = dict(detector.options)
+    if not np.isfinite(values).any():
+        return _nothing(f"no finite value of {detector.column} was recorded")
+    try:
+        if detector.kind == "passage":
+            return first_passage(steps, values, **options)
+        if detector.kind == "accuracy":
+            options.setdefault("trials", trials)
+        return detect(steps, values, kind=detector.kind, **options)
+    except (UserError, TypeError) as error:
+        raise UserError(f"detector {name}: {error}") from error
+
+
+def _nothing(reason: str) -> Event:
+    nan = math.nan
+    return Event(
+        found=False, step=nan, low=0.0, high=math.inf, width=nan, onset=nan, end=nan, height=nan,
+        censored="right", reason=reason, p=nan,
+    )  # fmt: skip
+
+
+def _members(study: Study, role: str, run: Run, seed_field: str) -> list[MemberRun]:
+    metrics = run.metrics.partition_by("member", as_dict=True)
+    columns = [name for name in run.schema if name not in ("member", "step", "epoch")]
+    for name, detector in study.detectors.items():
+        if detector.column not in columns:
+            raise UserError(
+                f"detector {name} reads {detector.column}, which arm {role} does not record; it records "
+                f"{', '.join(columns)}"
+            )
+    fixed = run.spec["fields"].get(seed_field)
+    splits = run.environment.get("splits")
+    sizes: Mapping[str, int] = splits[0] if isinstance(splits, list) else splits or {}
+    made = []
+    for row in run.members.iter_rows(named=True):
+        records = metrics.get((row["member"],), run.metrics.clear())
+        curves = {name: _curve(records, name) for name in columns if records.schema[name].is_numeric()}
+        events = {
+            name: detected(name, d, curves[d.column], sizes.get(d.column.partition("_")[0]))
+            for name, d in study.detectors.items()
+        }
+        made.append(
+            MemberRun(
+                member_id=row["member_id"],
+                seed=int(row.get(seed_field, fixed)),
+                outcome=row["outcome"],
+                curves=curves,
+                events=events,
+            )
+        )
+    return made
+
+
+def _curve(records: pl.DataFrame, column: str) -> CurveOf:
+    measured = records.filter(pl.col(column).is_not_null())
+    return CurveOf(steps=measured["step"].to_list(), values=measured[column].cast(pl.Float64).to_list())

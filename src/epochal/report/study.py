@@ -1,0 +1,137 @@
+"""The page of a study: question, prediction and verdicts first, then figures, runs and the frozen plan."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from epochal.core.values.figure import FigureSpec
+from epochal.core.values.finding import Finding
+from epochal.report.files import save_figure
+from epochal.report.page import FORMATS, rendered
+from epochal.report.reading import RunLike, as_text
+from epochal.report.tables import number
+from epochal.report.thinning import thinned
+from epochal.store.atomic import write_file
+from epochal.store.studies import StudyPaths, read_analyses, read_plan
+
+SECOND = ("study", "question", "prediction", "refutation", "data", "member_ids", "batches", "run_id")
+"""Parts of a plan that its table leaves out: said elsewhere on the page, or long."""
+
+
+class PlanLike(Protocol):
+    """The part of a plan that its page needs."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def document(self) -> Mapping[str, Any]: ...
+    @property
+    def plan_hash(self) -> str: ...
+    @property
+    def num_looks(self) -> int: ...
+    @property
+    def command(self) -> str: ...
+
+
+class ConductedLike(Protocol):
+    """The part of a conducted study that its page needs."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def plan(self) -> PlanLike: ...
+    @property
+    def look(self) -> int: ...
+    @property
+    def findings(self) -> tuple[Finding, ...]: ...
+    @property
+    def figures(self) -> tuple[FigureSpec, ...]: ...
+    @property
+    def runs(self) -> Mapping[str, Sequence[RunLike]]: ...
+    @property
+    def exploratory(self) -> tuple[str, ...]: ...
+
+
+def write_study_report(study: ConductedLike) -> Path:
+    """Writes ``report.html`` of a study and its figures in ``figures/`` beside it; returns its path."""
+    path = StudyPaths(study.path).report
+    drawn = [thinned(spec) for spec in study.figures]
+    for spec, small in zip(study.figures, drawn, strict=True):
+        save_figure(spec, path.parent / "figures", FORMATS, drawn=small)
+    write_file(path, study_page(study, drawn).encode())
+    return path
+
+
+def study_page(study: ConductedLike, specs: Sequence[FigureSpec]) -> str:
+    """The HTML of a study with these figures."""
+    plan, frozen = study.plan, read_plan(study.path) or {}
+    mine = (plan.plan_hash, study.look)
+    others = [one for one in read_analyses(study.path) if (one["plan_hash"], one["look"]) != mine]
+    return rendered(
+        "study.html.jinja",
+        specs,
+        name=plan.name,
+        plan=plan.document,
+        exploratory=study.exploratory,
+        look=study.look,
+        num_looks=plan.num_looks,
+        findings=[_row(f.as_row() | {"sentence": f.sentence}) for f in study.findings],
+        earlier=[one | {"findings": [_row(row) for row in one["findings"]]} for one in others],
+        runs=[
+            _run(role, run, path)
+            for role, runs in study.runs.items()
+            for run in runs
+            for path in [study.path]
+        ],
+        frozen_utc=frozen.get("frozen_utc", ""),
+        frozen_hash=frozen.get("plan_hash", ""),
+        plan_hash=plan.plan_hash,
+        streams=", ".join(study.findings[0].varied_streams),
+        commit=study.findings[0].commit,
+        rows=list(_flat(plan.document)),
+        command=plan.command,
+    )
+
+
+def _row(finding: Mapping[str, Any]) -> dict[str, Any]:
+    """A finding as the page shows it: numbers as text."""
+    low, high, level = finding["low"], finding["high"], finding["level"]
+    unit = f" {finding['unit']}" if finding["unit"] else ""
+    open_ended = finding["estimate"] is not None
+    interval = f"{_end(low, '-∞')} to {_end(high, '∞')}" if low is not None or high is not None else "–"
+    return {
+        **finding,
+        "estimate": f"{number(finding['estimate'])}{unit}" if open_ended else "–",
+        "interval": f"{interval} ({100 * level:.3g}%)" if interval != "–" else interval,
+        "margin": f"{number(finding['margin'])}{unit}" if finding["margin"] is not None else "–",
+        "p": number(finding["p"]),
+        "adjusted_p": number(finding["adjusted_p"]),
+    }
+
+
+def _end(value: float | None, infinite: str) -> str:
+    """What is not finite is null in a stored finding; one end alone can only be an infinite one."""
+    return infinite if value is None else number(value)
+
+
+def _run(role: str, run: RunLike, study: Path) -> dict[str, Any]:
+    counts = Counter(run.members["outcome"].to_list())
+    page = run.path / "report.html"
+    return {
+        "role": role,
+        "name": run.name,
+        "link": Path(os.path.relpath(page, study)).as_posix() if page.exists() else "",
+        "num": len(run.members),
+        "outcomes": ", ".join(f"{count} {word.replace('_', ' ')}" for word, count in counts.most_common()),
+        "is_bad": counts["diverged"] > 0,
+    }
+
+
+def _flat(value: object, prefix: str = "") -> list[tuple[str, str]]:
+    """Nested mappings of a plan as dotted names, without what stands elsewhere."""
+    if not isinstance(value, Mapping):
+        return [(prefix, as_text(value))]
+    kept = {key: inner for key, inner in value.items() if key not in SECOND}
+    return [row for key, inner in kept.items() for row in _flat(inner, f"{prefix}.{key}" if prefix else key)]
