@@ -1,6 +1,38 @@
-"""Statistics of training curves: NumPy and SciPy, never torch."""
+"""Statistics of training curves and of several runs: NumPy, SciPy and statsmodels, never torch."""
 
+from epochal.analysis.arms import compare_arms
+from epochal.analysis.bootstrap import bca_interval
+from epochal.analysis.coupling import coupling, couplings
+from epochal.analysis.coupling_power import coupling_power
 from epochal.analysis.detect import detect
 from epochal.analysis.first_passage import first_passage
+from epochal.analysis.leads import Course, leads
+from epochal.analysis.looks import alpha_spending, at_look
+from epochal.analysis.multiplicity import adjust, benjamini_hochberg, holm, max_t
+from epochal.analysis.same_time import same_time, same_time_power
+from epochal.analysis.scaling import scaling_exponent
+from epochal.analysis.survival import aalen_johansen, kaplan_meier, restricted_mean
 
-__all__ = ["detect", "first_passage"]
+__all__ = [
+    "Course",
+    "aalen_johansen",
+    "adjust",
+    "alpha_spending",
+    "at_look",
+    "bca_interval",
+    "benjamini_hochberg",
+    "compare_arms",
+    "coupling",
+    "coupling_power",
+    "couplings",
+    "detect",
+    "first_passage",
+    "holm",
+    "kaplan_meier",
+    "leads",
+    "max_t",
+    "restricted_mean",
+    "same_time",
+    "same_time_power",
+    "scaling_exponent",
+]

@@ -41,17 +41,24 @@ class Finding:
     commit: str | None = None
     note: str = ""
 
+    def __post_init__(self) -> None:
+        assert self.num_runs >= 0 and 0 < self.level < 1
+        assert self.p is None or 0 <= self.p <= 1
+        assert (self.low is None) == (self.high is None)
+        assert self.low is None or self.high is None or self.low <= self.high
+        # A refutation is an interval that excludes the claim; absence of evidence is none.
+        assert self.verdict != "refuted" or self.low is not None
+
     @property
     def sentence(self) -> str:
         """All of it in one sentence."""
         parts = [f"{self.claim}: {self.verdict}"]
         if self.estimate is not None:
             unit = f" {self.unit}" if self.unit else ""
-            interval = (
-                f" [{_short(self.low)}, {_short(self.high)}]"
-                if self.low is not None and self.high is not None
-                else ""
-            )
+            interval = ""
+            if self.low is not None and self.high is not None:
+                level = "" if self.level == 0.95 else f"{100 * self.level:.4g}% interval "
+                interval = f" {level}[{_short(self.low)}, {_short(self.high)}]"
             parts.append(f"{_short(self.estimate)}{unit}{interval}")
         if self.margin is not None:
             parts.append(f"margin {_short(self.margin)}{f' {self.unit}' if self.unit else ''}")
@@ -61,8 +68,8 @@ class Finding:
         parts.append(f"{self.num_runs} runs")
         if self.verdict == "undecided" and self.runs_needed is not None:
             parts.append(f"about {self.runs_needed} would decide with power {self.power:g}")
-        if self.smallest_p is not None and self.p is not None and self.smallest_p > 0.05:
-            parts.append(f"so few runs cannot give p below {_probability(self.smallest_p)}")
+        if self.smallest_p is not None and self.p is not None:
+            parts.append(f"smallest attainable p {_probability(self.smallest_p)}")
         if self.note:
             parts.append(self.note)
         return "; ".join(parts) + (". Exploratory." if self.exploratory else ".")
@@ -78,7 +85,7 @@ class Finding:
 
 
 def _short(number: float | None) -> str:
-    return "–" if number is None else f"{number:.4g}"
+    return "–" if number is None else f"{number:.4g}".replace("inf", "∞")
 
 
 def _probability(p: float | None) -> str:
