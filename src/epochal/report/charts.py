@@ -25,9 +25,10 @@ SHAPES = {
     "ring": "circle",
     "cross": "M-1,-1L1,1M-1,1L1,-1",
     "arrow": "triangle-right",
+    "arrow_left": "triangle-left",
     "arrow_up": "triangle-up",
 }
-FILLED = ("dot", "arrow", "arrow_up")
+FILLED = ("dot", "arrow", "arrow_left", "arrow_up")
 FONT_PX = 11
 HUES = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a7a7a", "#8f5a2b")
 """Told apart by colour-blind readers (Okabe and Ito 2008; yellow and black replaced, which are lost

@@ -66,8 +66,11 @@ def varied_fields(run: RunLike) -> list[str]:
 
 
 def is_replicate(field: str) -> bool:
-    """Whether members that differ in this field only are repetitions of one experiment."""
-    return field.startswith("seed") or field.endswith("_seed")
+    """Whether members that differ in this field only are repetitions of one experiment.
+
+    ``log`` names the file of a run from elsewhere, of which nothing else is known.
+    """
+    return field == "log" or field.startswith("seed") or field.endswith("_seed")
 
 
 def grouping(run: RunLike, colour: str = "auto") -> Grouping:

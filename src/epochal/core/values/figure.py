@@ -16,7 +16,7 @@ Table = Mapping[str, Sequence[Cell]]
 Scale = Literal["linear", "log", "symlog", "category"]
 Mark = Literal["line", "band", "point", "interval", "rule", "text", "cell"]
 Emphasis = Literal["faint", "plain", "strong"]
-Shape = Literal["dot", "ring", "cross", "arrow", "arrow_up"]
+Shape = Literal["dot", "ring", "cross", "arrow", "arrow_left", "arrow_up"]
 
 
 @dataclass(frozen=True, kw_only=True)
