@@ -182,7 +182,7 @@ def plan_summary(plan: "Plan") -> str:
     members, packs = sum(pack.members for pack in plan.packs), len(plan.packs)
     beside = f", {plan.side_by_side} at a time" if plan.side_by_side > 1 else ""
     return (
-        f"{members} members in {packs} pack{'s' * (packs > 1)}{beside}: "
+        f"{members} member{'s' * (members > 1)} in {packs} pack{'s' * (packs > 1)}{beside}: "
         f"about {plan.seconds / 60:.1f} minutes, "
         f"{readable_bytes(plan.disk_bytes)} on disk, {readable_bytes(plan.peak_bytes)} of memory; "
         "nothing was trained"

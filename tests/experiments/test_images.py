@@ -98,7 +98,7 @@ def test_epochs_say_how_many_steps() -> None:
         ({"data": "npz"}, "data=npz needs data.path=FILE"),
         ({"data": "npz", "data.path": "no-such-file.npz"}, "no-such-file.npz"),
         ({"epochs": 3, "max_steps": 10}, "give one of them"),
-        ({"epochs": 3, "batch_size": "10,20"}, "one value of epochs, batch_size, n_train"),
+        ({"epochs": 3, "batch_size": "10,20"}, "gives no one number of steps"),
         ({"n_train": 10, "batch_size": 20}, "batch_size=20 exceeds the 10 training examples"),
         ({"data.path": "x", "data_path": "y"}, "data_path is set twice"),
     ],

@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from epochal.core.values.batches import BatchSize, LastBatch, examples_per_update, updates_per_epoch
+from pydantic import ValidationError
+
+from epochal.core.values.batches import updates_per_epoch
 from epochal.core.values.errors import UserError
 from epochal.core.values.nearest import did_you_mean
-from epochal.core.values.settings import is_none
+from epochal.core.values.settings import is_none, values_of
 from epochal.core.values.source import as_typed, is_own, parts_of
+from epochal.core.values.spec_errors import describe
 from epochal.experiments.images.spec import ImagesSpec
 from epochal.tasks.datasets import catalog
 from epochal.tasks.datasets.idx import load_idx
@@ -78,28 +81,30 @@ def _steps(settings: Mapping[str, object], images: ImageSet) -> int:
         raise UserError(
             f"epochs={settings['epochs']} and max_steps={settings['max_steps']}: give one of them"
         )
+    spec = _one_value_each(settings)
+    assert spec.epochs is not None
+    size = trainable(images, spec.held_out_fraction) if spec.n_train is None else spec.n_train
+    examples = spec.examples_per_update(size)
+    return spec.epochs * updates_per_epoch(examples, size, spec.last_batch)
+
+
+def _one_value_each(settings: Mapping[str, object]) -> ImagesSpec:
+    """A spec of the fields that decide how many steps an epoch has.
+
+    Raises:
+        UserError: one of them has several values, or a wrong one.
+    """
+    given: dict[str, object] = {}
+    for name in ("epochs", "batch_size", "last_batch", "n_train", "held_out_fraction"):
+        paired = [text for key, text in settings.items() if key.startswith("zip") and f"{name}=" in str(text)]
+        values = values_of(ImagesSpec, name, settings[name]) if name in settings else []
+        if paired or len(values) > 1:
+            raise UserError(
+                f"epochs={settings['epochs']} with several values of {name} gives no one number of steps; "
+                "give max_steps instead"
+            )
+        given |= {name: values[0]} if values else {}
     try:
-        epochs = int(str(settings["epochs"]))
-        batch = _batch_size(settings.get("batch_size", "full"))
-        fraction = float(
-            str(settings.get("held_out_fraction", ImagesSpec.model_fields["held_out_fraction"].default))
-        )
-        given = settings.get("n_train")
-        size = trainable(images, fraction) if is_none(given) else int(str(given))
-        last_batch: LastBatch = "keep" if settings.get("last_batch") == "keep" else "drop"
-    except ValueError as error:
-        raise UserError(
-            f"epochs={settings['epochs']} needs one value of epochs, batch_size, n_train; or give max_steps"
-        ) from error
-    examples = examples_per_update(batch, size)
-    return epochs * updates_per_epoch(examples, size, last_batch)
-
-
-def _batch_size(given: object) -> BatchSize:
-    """One batch size from a setting; ``ValueError`` for anything else."""
-    if given == "full":
-        return "full"
-    number = float(str(given))
-    if not 0 < number < 2**53:
-        raise ValueError(f"batch_size={given} is no number of examples")
-    return int(number) if number.is_integer() and number >= 1 else number
+        return ImagesSpec.model_validate(given)
+    except ValidationError as error:
+        raise UserError("\n".join(describe(error, ImagesSpec))) from error
