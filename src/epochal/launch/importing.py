@@ -107,7 +107,7 @@ def renamed(metrics: pl.DataFrame) -> dict[str, str]:
     """Logged name to epochal's, where they differ.
 
     ``full_train_acc``, where there is one, is accuracy on the training set in evaluation mode: that is
-    ``train_accuracy`` here. The ``train_accuracy`` beside it, a mean over minibatches in training mode, is then
+    ``train_accuracy`` here. The ``train_accuracy`` beside it, a mean over minibatches in training mode, is
     ``batch_accuracy``.
     """
     names: dict[str, str] = {}
