@@ -52,7 +52,7 @@ def test_planted_events_and_their_coupling_are_found(call: Call, tmp_path: Path,
     assert coupled["verdict"] == "supported" and coupled["p"] < 0.01 and coupled["num_runs"] == 7
     assert same["verdict"] == "supported" and same["margin"] == 100 and 0 < same["estimate"] < 25
     assert all(f["exploratory"] and f["sentence"].endswith("Exploratory.") for f in found["findings"])
-    assert len(coupled["member_ids"]) == 7
+    assert len(coupled["member_ids"]) == 7 and "val_acc did not happen in 1" in coupled["note"]
 
 
 def test_a_lag_beyond_the_margin_is_no_same_time(call: Call, tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_divergence_is_a_competing_risk_and_no_censoring() -> None:
 def test_power_grows_with_runs_to_one() -> None:
     random = np.random.default_rng(0)
     a = random.uniform(200, 800, 10)
-    run = run_of(a, a + random.normal(0, 8, 10))
+    run = run_of(a.tolist(), (a + random.normal(0, 8, 10)).tolist())
     spec = find("power").of(run, {"a": "first", "b": "second", "margin": "20"})
     table = pl.DataFrame(spec.tables["power"])
     assert table["runs"].max() == 60 and spec.tables["present"]["runs"] == [10]
@@ -154,5 +154,5 @@ def test_all_sizes_are_drawn_on_a_narrow_column(name: str, num: int, tmp_path: P
     random = np.random.default_rng(num)
     a = random.uniform(200, 800, num)
     settings = {"event": "second"} if name in ("aligned", "survival") else {"a": "first", "b": "second"}
-    spec = find(name).of(run_of(a, a + random.normal(0, 8, num)), settings)
+    spec = find(name).of(run_of(a.tolist(), (a + random.normal(0, 8, num)).tolist()), settings)
     assert (tmp_path / f"{name}.svg") in save_figure(spec, tmp_path, ("svg",), 3.25, 8)

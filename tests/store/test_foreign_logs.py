@@ -1,5 +1,6 @@
 """Readers of other programs' logs: on bytes made by hand in the true format, and on files of the programs."""
 
+import importlib
 import importlib.util
 import math
 import struct
@@ -84,14 +85,19 @@ def test_event_files_made_by_hand_are_read(tmp_path: Path) -> None:
 
 def test_files_of_tensorboard_itself_are_read(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="pip install tensorboard, whose own writer makes the files")
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.proto.summary_pb2 import Summary
-    from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
-    writer = EventFileWriter(str(tmp_path / "seed3"))
+    # By name: the checks of types run where it is installed and where it is not.
+    event, summary, files = map(
+        importlib.import_module,
+        (
+            "tensorboard.compat.proto.event_pb2",
+            "tensorboard.compat.proto.summary_pb2",
+            "tensorboard.summary.writer.event_file_writer",
+        ),
+    )
+    writer = files.EventFileWriter(str(tmp_path / "seed3"))
     for step in range(0, 1000, 10):
-        value = Summary.Value(tag="val/acc", simple_value=step / 1000)
-        writer.add_event(Event(step=step, wall_time=1.0, summary=Summary(value=[value])))
+        value = summary.Summary.Value(tag="val/acc", simple_value=step / 1000)
+        writer.add_event(event.Event(step=step, wall_time=1.0, summary=summary.Summary(value=[value])))
     writer.close()
     [log] = read_logs(tmp_path)
     assert log.frame["step"].to_list() == list(range(0, 1000, 10))
@@ -105,7 +111,13 @@ def test_offline_runs_of_wandb_made_by_hand_are_read(tmp_path: Path) -> None:
         return message(1, message(2, key.encode()) + message(16, value.encode()))
 
     rows = [message(2, item("_step", str(i)) + item("val_acc", f"{i / 100}")) for i in range(100)]
-    payloads = [message(17, message(4, item("lr", "0.1"))), message(4, b"x" * 40_000), *rows]
+    long = item("_step", "0.5") + item("val_acc", "0.005") + item("note", f'"{"x" * 40_000}"')
+    payloads = [
+        message(17, message(4, item("lr", "0.1"))),
+        message(4, b"x" * 20_000),
+        rows[0] + message(2, long),
+        *rows[1:],
+    ]
     data = b":W&B" + struct.pack("<HB", 0xBEE1, 0)
     for whole in payloads:
         payload, first = whole, True
@@ -123,9 +135,11 @@ def test_offline_runs_of_wandb_made_by_hand_are_read(tmp_path: Path) -> None:
     path = tmp_path / "run-abc.wandb"
     path.write_bytes(data)
     [log] = read_logs(path)
-    assert log.frame["val_acc"].to_list() == [i / 100 for i in range(100)] and log.fields == {"lr": 0.1}
+    assert log.frame["val_acc"].to_list() == [0, 0.005, *(i / 100 for i in range(1, 100))] and log.fields == {
+        "lr": 0.1
+    }
     path.write_bytes(data[:-3])
-    assert len(read_logs(path)[0].frame) == 99 and "torn" in read_logs(path)[0].notes[0]
+    assert len(read_logs(path)[0].frame) == 100 and "torn" in read_logs(path)[0].notes[0]
 
 
 @pytest.mark.skipif(
@@ -149,8 +163,8 @@ def test_offline_runs_of_wandb_itself_are_read(tmp_path: Path, monkeypatch: pyte
 
 def test_charts_that_wandb_exports_are_unfolded(tmp_path: Path) -> None:
     (tmp_path / "chart.csv").write_text(
-        '"Step","a-1 - val_acc","a-1 - val_acc__MIN","a-1 - val_acc__MAX","b-2 - val_acc","b-2 - val_acc__MIN"'
-        ',"b-2 - val_acc__MAX"\n0,0.1,0.1,0.1,"","",""\n10,0.2,0.2,0.2,0.3,0.3,0.3\n'
+        '"Step","a-1 - val_acc","a-1 - val_acc__MIN","a-1 - val_acc__MAX","b-2 - val_acc","b-2 - val_acc__MIN'
+        '","b-2 - val_acc__MAX"\n0,0.1,0.1,0.1,"","",""\n10,0.2,0.2,0.2,0.3,0.3,0.3\n'
     )
     found, value = population(read_logs(tmp_path / "chart.csv"), Reading())
     assert value == "val_acc" and found.members["log"].to_list() == ["a-1", "b-2"]
