@@ -70,12 +70,15 @@ def rows(spec: FigureSpec, table: str) -> list[dict[str, object]]:
     return pl.DataFrame(dict(spec.tables[table]), strict=False).to_dicts()
 
 
+NEEDS_EVENTS = ("aligned", "lags", "power")
+
+
 @pytest.mark.parametrize("name", figures.names())
 def test_it_is_declared_and_draws(name: str, tmp_path: Path, five: FakeRun, many: FakeRun) -> None:
     figure = figures.find(name)
     assert figure.name == name and figure.meaning and figure.draw.__module__.endswith(name.replace("-", "_"))
     assert all(field.description for field in figure.options.model_fields.values())
-    small = grid(tmp_path) if name in NEEDS_A_FIELD else short_run(tmp_path)
+    small = grid(tmp_path) if name in NEEDS_A_FIELD else five if name in NEEDS_EVENTS else short_run(tmp_path)
     figure_chart(figure.of(small, {}))  # raises where the schema of Vega-Lite is broken
     for run in [small] if name == "phase" else [small, many] if name in NEEDS_A_FIELD else [small, five]:
         spec = thinned(figure.of(run, {}))

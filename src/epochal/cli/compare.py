@@ -56,11 +56,13 @@ def verify(
     from rich.progress import Progress
 
     from epochal.api import runs_folder
+    from epochal.experiments import catalog
     from epochal.launch import verify as verification
     from epochal.store.catalog import find_run
     from epochal.store.run import load
 
     run = load(find_run(name, runs_folder(runs)))
+    catalog.find(run.spec["experiment"])  # says why an imported run cannot be retrained
     stretch = verification.stretch_of(run, pack, steps)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:

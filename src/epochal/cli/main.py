@@ -6,11 +6,24 @@ from typing import NoReturn
 
 from typer.exceptions import TyperException
 
-from epochal.cli import analyse, background, compare, data, figure, look, measure, own, share, study, train
+from epochal.cli import (
+    analyse,
+    background,
+    bring,
+    compare,
+    data,
+    figure,
+    look,
+    measure,
+    own,
+    share,
+    study,
+    train,
+)
 from epochal.cli.app import INTERRUPTED, app, end
 from epochal.core.values.errors import UserError
 
-COMMANDS = (train, study, look, figure, measure, analyse, background, compare, share, own, data)
+COMMANDS = (train, study, look, figure, measure, analyse, bring, background, compare, share, own, data)
 """Modules whose import registers their commands; the help page has them in this order."""
 
 _ORDER = [module.__name__ for module in COMMANDS]

@@ -31,7 +31,8 @@ def pack(
     from epochal.store.documents import read_spec
 
     path = find_run(name, runs_folder(runs))
-    spec_class = catalog.find(read_spec(path)["experiment"]).spec_class
+    experiment = read_spec(path)["experiment"]
+    is_known = experiment in catalog.names()
     columns, console = (*Progress.get_default_columns(), DownloadColumn()), Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("packing", total=None)
@@ -39,7 +40,7 @@ def pack(
             path,
             output or Path(f"{path.resolve().name}.tar.gz"),
             with_states=with_states,
-            free_fields=spec_class.of_kind("execute"),
+            free_fields=catalog.find(experiment).spec_class.of_kind("execute") if is_known else (),
             progress=lambda done, of: progress.update(bar, completed=done, total=of),
         )
     for old, new in sorted(packed.replaced.items()):

@@ -70,6 +70,10 @@ def find(name: str) -> Experiment:
     Raises:
         UserError: there is none; the nearest names are offered.
     """
+    if name == "imported":
+        raise UserError(
+            "this run was imported: it holds records and no networks, so it cannot be trained or measured"
+        )
     if name not in names():
         raise UserError(f"unknown experiment {name}{did_you_mean(name, names())}")
     package = import_module(f"epochal.experiments.{name}")

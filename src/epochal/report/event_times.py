@@ -248,9 +248,24 @@ def arm_fields(run: RunLike, given: Sequence[str] = ()) -> list[str]:
 
 
 def arm_labels(run: RunLike, members: Sequence[int], fields: Sequence[str]) -> list[str]:
-    """The arm of each member in words; empty where all are alike."""
+    """The arm of each member: the value of one field, or several in words; empty where all are alike."""
     rows = {row["member"]: row for row in run.members.iter_rows(named=True)}
+    if len(fields) == 1:
+        return [as_text(rows[m][fields[0]]) for m in members]
     return [" · ".join(f"{f} {as_text(rows[m][f])}" for f in fields) for m in members]
+
+
+def arm_title(fields: Sequence[str]) -> str:
+    """What a legend of arms is called."""
+    return fields[0].replace("_", " ") if len(fields) == 1 else ""
+
+
+def replicate_label(run: RunLike, member: int, arms: Sequence[str]) -> str:
+    """What tells a member from the others of its arm; all of it where nothing does."""
+    row = run.members.filter(pl.col("member") == member).row(0, named=True)
+    own = [f for f in varied_fields(run) if is_replicate(f) and f not in arms]
+    kept = [f for f in own if f != "log"] or own
+    return " · ".join(f"{f} {as_text(row[f])}" for f in kept) or label_of(run, member)
 
 
 def label_of(run: RunLike, member: int) -> str:

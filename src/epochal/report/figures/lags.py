@@ -9,13 +9,24 @@ from epochal.core.values.errors import UserError
 from epochal.core.values.figure import Axis, Cell, Colour, Emphasis, FigureSpec, Layer, Panel, Shape
 from epochal.core.values.finding import Finding
 from epochal.report.against import columns_table
-from epochal.report.event_times import Timed, arm_fields, arm_labels, common, label_of, timed
+from epochal.report.event_times import (
+    Timed,
+    arm_fields,
+    arm_labels,
+    arm_title,
+    common,
+    label_of,
+    replicate_label,
+    timed,
+)
 from epochal.report.figure import Options, figure, option
 from epochal.report.pair import margin_steps
 from epochal.report.reading import MAX_HUES, RunLike
 
 MAX_NAMED = 40
 MAX_ROWS = 300
+MAX_LETTERS = 24
+"""Longer names would lie on the marks."""
 
 
 class LagOptions(Options):
@@ -29,7 +40,8 @@ class LagOptions(Options):
 def lags(run: RunLike, options: LagOptions) -> FigureSpec:
     a, b, unknown = common(timed(run, options.a), timed(run, options.b))
     margin = margin_steps(options.margin, a, b)
-    labels = arm_labels(run, a.members, arm_fields(run, options.arms))
+    fields = arm_fields(run, options.arms)
+    labels = arm_labels(run, a.members, fields)
     arms = list(dict.fromkeys(labels))
     is_coloured = 1 < len(arms) <= MAX_HUES
     rows = rows_of(run, a, b, labels)
@@ -41,9 +53,11 @@ def lags(run: RunLike, options: LagOptions) -> FigureSpec:
     rows = rows if num <= MAX_ROWS else [rows[i * num // MAX_ROWS] for i in range(MAX_ROWS)]
     for place, row in enumerate(rows):
         row["row"] = float(len(rows) - place)
-    named = len(rows) <= MAX_NAMED
+    names = [replicate_label(run, int(str(row["member"])), fields if is_coloured else ()) for row in rows]
+    longest = max(map(len, names))
+    named = len(rows) <= MAX_NAMED and longest <= MAX_LETTERS
     mean = mean_of(a, b, margin)
-    low, high = domain_of(rows, margin, mean, room=named)
+    low, high = domain_of(rows, margin, mean, letters=longest if named else 0)
     tables: dict[str, dict[str, list[Cell]]] = {
         "margin": {"lag": [-margin, margin], "bottom": [-0.6, -0.6], "top": [len(rows) + 1.0] * 2},
         "zero": {"lag": [0.0]},
@@ -61,7 +75,7 @@ def lags(run: RunLike, options: LagOptions) -> FigureSpec:
         tables["labels"] = {
             "left": [low] * len(rows),
             "row": [row["row"] for row in rows],
-            "label": [row["label"] for row in rows],
+            "label": list(names),
         }
         layers.append(Layer(mark="text", table="labels", x="left", y="row", text="label"))
     if mean is not None:
@@ -82,7 +96,7 @@ def lags(run: RunLike, options: LagOptions) -> FigureSpec:
         caption=caption(rows, num, neither, unknown, margin, mean),
         tables=tables,
         panels=(Panel(x=x, y=y, layers=tuple(layers), height=height),),
-        colour=Colour(title="", values=tuple(arms)) if is_coloured else None,
+        colour=Colour(title=arm_title(fields), values=tuple(arms)) if is_coloured else None,
     )
 
 
@@ -129,15 +143,15 @@ def mean_of(a: Timed, b: Timed, margin: float) -> Finding | None:
 
 
 def domain_of(
-    rows: list[dict[str, Cell]], margin: float, mean: Finding | None, *, room: bool
+    rows: list[dict[str, Cell]], margin: float, mean: Finding | None, *, letters: int
 ) -> tuple[float, float]:
     """Everything that is finite, the margin on both sides, and room for names at the left."""
     ends = [float(str(row[key])) for row in rows for key in ("low", "high")] + [-1.3 * margin, 1.3 * margin]
     if mean is not None:
         ends += [v for v in (mean.low, mean.high) if v is not None and math.isfinite(v)]
     low, high = min(ends), max(ends)
-    longest = max(len(str(row["label"])) for row in rows)
-    left = min(0.6, 0.025 * longest + 0.05) if room else 0.03
+    # A letter takes a fortieth of a narrow panel.
+    left = min(0.9, 0.03 * letters + 0.06) if letters else 0.03
     return low - left * (high - low), high + 0.03 * (high - low)
 
 

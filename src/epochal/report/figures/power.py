@@ -121,5 +121,5 @@ def same_rows(a: Timed, b: Timed, margin: float, sizes: list[int]) -> tuple[list
     mean = abs(settled.centre.estimate) + settled.shift
     points = [(size, same_time_power(mean, settled.sd, size, margin=margin)) for size in sizes]
     how = "at most " if settled.shift else ""
-    said = f"lags {how}{mean:.3g} from 0 with sd {settled.sd:.3g}, margin {margin:g} steps"
+    said = f"lags {how}{mean:.4g} from 0 with sd {settled.sd:.4g}, margin {margin:g} steps"
     return points, said if math.isfinite(mean) else "same time: no finite lag"

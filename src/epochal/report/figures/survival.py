@@ -11,7 +11,7 @@ from epochal.analysis.survival import SurvivalCurve
 from epochal.core.values.errors import UserError
 from epochal.core.values.figure import Axis, Cell, Colour, FigureSpec, Layer, Panel
 from epochal.report.against import columns_table
-from epochal.report.event_times import Timed, arm_fields, arm_labels, only, timed, usual_event
+from epochal.report.event_times import Timed, arm_fields, arm_labels, arm_title, only, timed, usual_event
 from epochal.report.figure import Options, figure, option
 from epochal.report.reading import MAX_HUES, RunLike
 
@@ -103,7 +103,9 @@ def survival(run: RunLike, options: SurvivalOptions) -> FigureSpec:
         ),
         tables=tables,
         panels=tuple(panels),
-        colour=Colour(title="", values=tuple(arms)) if is_coloured else None,
+        colour=Colour(title=arm_title(arm_fields(run, options.arms)), values=tuple(arms))
+        if is_coloured
+        else None,
         per_row=1,
     )
 

@@ -25,6 +25,8 @@ def read_hparams(path: Path) -> dict[str, Value]:
         skipped = None
         match = LINE.match(line)
         if not match:
+            if line.lstrip().startswith("-") and parents:  # the list that the last name holds
+                found.pop(".".join(parent for _, parent in parents), None)
             skipped = indent
             continue
         while parents and parents[-1][0] >= indent:

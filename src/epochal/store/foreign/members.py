@@ -47,6 +47,8 @@ def members_table(
     shaping = [n for n in differing if names.is_replicate_name(n) or not NOT_SHAPING.search(n)]
     several_logs = members["_log"].n_unique() > 1
     several_runs = members["_run"].n_unique() > 1
+    told = {repr([by_log[log].get(name) for name in shaping]) for log in by_log}
+    is_told = len(told) == len(by_log) and any(names.is_replicate_name(name) for name in shaping)
     for row in members.iter_rows(named=True):
         fields = by_log[row["_log"]]
         own: dict[str, Any] = {name: row[name] for name in arms.columns}
@@ -62,8 +64,10 @@ def members_table(
                 if not several_logs
                 else "run_seed"
             ] = run
-        if several_logs and not any(
-            names.is_replicate_name(name) and _tells(by_log, name) for name in shaping
+        if (
+            several_logs
+            and not is_told
+            and not any(names.is_replicate_name(name) and _tells(by_log, name) for name in shaping)
         ):
             own[LOG] = row["_log"]
         identity = {"log": row["_log"], "run": str(row["_run"]), **{k: str(v) for k, v in own.items()}}

@@ -100,6 +100,7 @@ def made(
         spec={
             "experiment": "found",
             "fields": constants,
+            "logs": list(numbered),
             "varied": [c for c in table.columns if c not in ("member", "member_id")],
         },
         taken=("; ".join(said), *notes),

@@ -1,0 +1,76 @@
+"""The command that makes runs of other programs' logs: import."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from epochal.cli.app import RunsOption, app
+from epochal.core.values.errors import UserError
+from epochal.core.values.nearest import did_you_mean
+
+KINDS = {
+    "lightning": "Lightning",
+    "tensorboard": "TensorBoard",
+    "wandb": "W&B",
+    "csv": "table",
+    "jsonl": "table",
+    "parquet": "table",
+}
+
+
+@app.command("import")
+def bring(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"Of the logs: {', '.join(KINDS)}.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="DIR|FILE...", help="Files, or folders of them.")],
+    step: Annotated[str, typer.Option(metavar="COLUMN", help="The step; by default guessed.")] = "",
+    run: Annotated[str, typer.Option(metavar="COLUMN", help="What tells runs apart; guessed.")] = "",
+    value: Annotated[str, typer.Option(metavar="COLUMN", help="A measure that must be there.")] = "",
+    arm: Annotated[str, typer.Option(metavar="A,B", help="Columns that are fields of the members.")] = "",
+    percent: Annotated[
+        bool | None, typer.Option("--percent/--fraction", help="Unit of accuracies; by default seen.")
+    ] = None,
+    step_offset: Annotated[
+        int | None, typer.Option(metavar="N", help="Added to steps to make them completed updates.")
+    ] = None,
+    runs: RunsOption = None,
+) -> None:
+    """Make a run of logs from elsewhere. The same logs are the same run."""
+    from epochal.api import runs_folder
+    from epochal.launch.importing import import_found
+    from epochal.report.page import write_report
+    from epochal.store.foreign.columns import Reading
+    from epochal.store.foreign.population import population
+    from epochal.store.foreign.sources import read_logs
+    from epochal.store.run import load
+
+    if kind not in KINDS:
+        raise UserError(f"import {kind}: no such kind of logs{did_you_mean(kind, KINDS)}")
+    logs = [log for path in dict.fromkeys(paths) for log in read_logs(path)]
+    for log in logs:
+        if not log.program.startswith(KINDS[kind]):
+            raise UserError(f"{log.path} is a log of kind {log.program}, not {kind}; import it as what it is")
+    arms = tuple(word.strip() for word in arm.split(",") if word.strip())
+    reading = Reading(step=step, run=run, value=value, arms=arms, percent=percent, offset=step_offset)
+    found, _ = population(logs, reading)
+    if found.unit == "epochs":
+        raise UserError(
+            f"{logs[0].path} counts epochs only; a run needs completed updates: name them with --step"
+        )
+    if not found.metrics["step"].dtype.is_integer():
+        raise UserError(f"{logs[0].path} has steps that are no whole numbers, and completed updates are")
+    for line in found.taken:
+        typer.echo(line)
+    first = paths[0].resolve()
+    path, is_new = import_found(
+        found,
+        runs_folder(runs),
+        label=first.name if first.is_dir() else first.stem if first.stem != "metrics" else first.parent.name,
+        program=logs[0].program,
+        before_done=lambda path: write_report(load(path)),
+    )
+    made = load(path)
+    if names := made.spec["imported"]["names"]:
+        typer.echo("named   " + ", ".join(f"{old} -> {new}" for old, new in names.items()))
+    typer.echo(f"members {len(made.members)}{'' if is_new else ' (imported before)'}")
+    typer.echo(f"run     {path}\nreport  {made.paths.report}")
