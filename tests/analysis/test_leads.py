@@ -63,7 +63,7 @@ def test_each_part_must_hold(part: str) -> None:
 
 
 def test_a_before_the_placebo_must_also_be_before_b() -> None:
-    a, b, placebo = three(2, ahead=100)
+    a, b, _ = three(2, ahead=100)
     assert leads(b, a, placebo=course(np.full(8, 9000.0), 0, 100, np.zeros(8))).p == 1.0
 
 
