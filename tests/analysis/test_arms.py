@@ -58,6 +58,8 @@ def test_seeds_make_the_pairs() -> None:
     seeds = np.arange(6)
     other = compare_arms(ONE[order], TWO, horizon=400, seeds_1=seeds[order], seeds_2=seeds)
     assert (other.p, other.estimate, other.low) == (found.p, found.estimate, found.low)
+    other = compare_arms(ONE, TWO[order], horizon=400, seeds_1=seeds, seeds_2=seeds[order])
+    assert (other.p, other.estimate, other.low) == (found.p, found.estimate, found.low)
     more = compare_arms(np.append(ONE, 50), TWO, horizon=400, seeds_1=[*range(6), 9], seeds_2=seeds)
     assert (more.p, more.num_runs) == (found.p, 6)
     assert "1 runs without a partner" in more.sentence

@@ -203,8 +203,14 @@ def test_power_by_closed_form_and_in_order() -> None:
 def test_refuted_needs_an_interval_below_the_claim() -> None:
     runs = np.arange(12.0)
     assert coupling(runs, -runs, power=None).verdict == "refuted"
+    assert coupling(runs, -runs, alternative="either").verdict == "supported"
+    against = coupling(np.arange(8), [6, 7, 2, 5, 4, 3, 0, 8], alternative="either", least=0.5, power=None)
+    assert against.high is not None and against.high < 0.5  # not coupled upwards, but perhaps downwards
+    assert against.verdict == "undecided"
     g = generator(7)
     a, b = g.normal(size=(2, 60))
+    assert coupling(a, b, alternative="either", power=None).verdict == "undecided"
+    assert coupling(a, b, alternative="either", least=0.6, power=None).verdict == "refuted"
     assert coupling(a, b, power=None).verdict == "undecided"
     assert coupling(a, b, least=0.6, power=None).verdict == "refuted"
 

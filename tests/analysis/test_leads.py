@@ -52,12 +52,19 @@ def test_the_placebo_ahead_refutes() -> None:
     assert leads(a, b, placebo=placebo).verdict == "refuted"
 
 
-def test_each_part_must_hold() -> None:
+@pytest.mark.parametrize("part", ["onset", "midpoint", "end"])
+def test_each_part_must_hold(part: str) -> None:
     a, b, placebo = three(2, ahead=100)
-    late = Course(onset=a.onset, midpoint=a.midpoint, end=np.asarray(a.end) + 500)
-    found = leads(late, b, placebo=placebo)
+    moved = {name: np.asarray(getattr(a, name)) for name in ("onset", "midpoint", "end")}
+    moved[part] = moved[part] + 500
+    found = leads(Course(**moved), b, placebo=placebo)
     assert found.p == 1.0
     assert found.verdict == "refuted"
+
+
+def test_a_before_the_placebo_must_also_be_before_b() -> None:
+    a, b, _ = three(2, ahead=100)
+    assert leads(b, a, placebo=course(np.full(8, 9000.0), 0, 100, np.zeros(8))).p == 1.0
 
 
 def test_midpoints_alone_stay_undecided() -> None:

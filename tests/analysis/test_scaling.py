@@ -9,6 +9,7 @@ from scipy.optimize import minimize
 from scipy.stats import norm
 
 from epochal.analysis import scaling_exponent
+from epochal.analysis.scaling import loglik
 from epochal.core.values.errors import UserError
 
 NAN = math.nan
@@ -59,6 +60,15 @@ def test_censored_likelihood_by_brute_force() -> None:
             lambda free, k=end: cost(np.array([free[0], k, free[1]])), [4.6, -1.0], method="Nelder-Mead"
         )
         assert rest.fun - best.fun == pytest.approx(allowed, abs=1e-3)
+
+
+def test_far_tails_keep_their_likelihood() -> None:
+    # 40 standard deviations out a difference of distribution functions is 0; its logarithm is not.
+    mean = np.zeros(2)
+    above, _, _ = loglik(mean, 0.0, np.array([40.0, 1.0]), np.array([41.0, 2.0]))
+    below, _, _ = loglik(mean, 0.0, np.array([-41.0, 1.0]), np.array([-40.0, 2.0]))
+    assert above == pytest.approx(below)
+    assert above == pytest.approx(norm.logsf(40) + math.log(norm.cdf(2) - norm.cdf(1)))
 
 
 def t_squared(num_events: int) -> float:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import CensoredData, ecdf
 from scipy.stats import t as student
+from statsmodels.duration.survfunc import SurvfuncRight
 
 from epochal.analysis import aalen_johansen, kaplan_meier, restricted_mean
 from epochal.core.values.errors import UserError
@@ -39,12 +40,28 @@ def test_kaplan_meier_is_that_of_scipy() -> None:
         assert curve.at(step) == pytest.approx(float(known.evaluate(step)))
 
 
+def test_intervals_are_those_of_statsmodels() -> None:
+    g = np.random.Generator(np.random.PCG64(1))
+    t = np.round(g.exponential(100, 25))
+    curve = kaplan_meier(np.where(t <= 120, t, NAN), followed=120)
+    known = SurvfuncRight(np.minimum(t, 120), (t <= 120).astype(int))
+    k = len(known.surv_times) // 2
+    step = known.surv_times[k]
+    low, high = known.quantile_ci(1 - known.surv_prob[k], method="cloglog")
+    assert low < step <= high
+    at = int(np.flatnonzero(curve.step == step)[0])
+    half = 1.959964 * known.surv_prob_se[k] / (known.surv_prob[k] * abs(math.log(known.surv_prob[k])))
+    assert curve.low[at] == pytest.approx(known.surv_prob[k] ** math.exp(half), rel=1e-5)
+    assert curve.at_risk[at] == known.n_risk[k]
+
+
 def test_without_censoring_shares_are_plain() -> None:
     times = np.array([10.0, 20, 20, 40, 70, 70, 70, 90])
     curve = kaplan_meier(times, followed=100)
     for step in (0, 10, 25, 70, 95):
         assert curve.at(step) == pytest.approx(np.mean(times > step))
     assert (np.diff(curve.value) <= 0).all()
+    assert curve.value[-1] == 0 and curve.low[-1] == 0 and curve.high[-1] == curve.high[-2]
     assert ((curve.low <= curve.value) & (curve.value <= curve.high)).all()
 
 

@@ -48,7 +48,7 @@ def coupling(
       coupled whenever both events depend on the arm.
     * ``alternative``: ``"together"`` tests tau > 0, ``"either"`` tau != 0.
     * ``least``: tau that counts as coupled, fixed beforehand. ``refuted`` means that the interval of tau ends
-      below it; with 0, that late A goes with *early* B.
+      below it; with 0, that late A goes with *early* B; under ``"either"``, that it lies in -least .. least.
     * ``power``: for ``runs_needed``; None leaves that out, which saves time.
 
     ``p`` is exact, over all pairings, up to 50,000 of them (8 runs); else from 9,999 random ones, counting
@@ -68,14 +68,20 @@ def coupling(
     permutation, Pesarin & Salmaso 2010, ch. 2; the +1, Phipson & Smyth 2010, SAGMB 9, 39.
     """
     check_options(alternative, least, alpha, power, num_draws)
+    question = Question(
+        names=names,
+        both=alternative == "either",
+        least=least,
+        alpha=alpha,
+        power=power,
+        exploratory=exploratory,
+        seed=seed,
+    )
     a, b = as_pair(times_a, times_b)
     numbers = as_strata(strata, len(a))
     drawn = pairings(numbers, np.random.Generator(np.random.PCG64(seed)), num_draws)
-    observed = pair_orders(a, b, numbers)
-    null = concordance(observed.signs_a, observed.signs_b, drawn.order)
-    return finding(
-        observed, null, drawn, a, b, numbers, alternative, least, alpha, power, names, exploratory, seed
-    )
+    observed = observe(a, b, numbers)
+    return finding(question, observed, observed.over(drawn), drawn)
 
 
 def couplings(
@@ -106,23 +112,18 @@ def couplings(
     drawn = pairings(numbers, np.random.Generator(np.random.PCG64(seed)), num_draws)
     findings, scores, nulls = [], [], []
     for key, (a, b) in pairs.items():
-        observed = pair_orders(a, b, numbers)
-        null = concordance(observed.signs_a, observed.signs_b, drawn.order)
-        found = finding(
-            observed,
-            null,
-            drawn,
-            a,
-            b,
-            numbers,
-            "together",
-            0.0,
-            alpha,
-            power,
-            (name, key),
-            exploratory,
-            seed,
+        question = Question(
+            names=(name, key),
+            both=False,
+            least=0.0,
+            alpha=alpha,
+            power=power,
+            exploratory=exploratory,
+            seed=seed,
         )
+        observed = observe(a, b, numbers)
+        null = observed.over(drawn)
+        found = finding(question, observed, null, drawn)
         findings.append(found)
         spread = float(null.std()) or 1.0
         scores.append(observed.s / spread)
@@ -132,113 +133,124 @@ def couplings(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Orders:
-    """Who is known to be later in A and in B, within strata; the S and tau of the runs as they are."""
+class Question:
+    """What ``coupling`` was asked."""
 
+    names: tuple[str, str]
+    both: bool
+    least: float
+    alpha: float
+    power: float | None
+    exploratory: bool
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """The runs, who is known to be later in A and in B within strata, and their S and tau."""
+
+    a: Times
+    b: Times
+    strata: Int[np.ndarray, "S"]
     signs_a: Int[np.ndarray, "S S"]
     signs_b: Int[np.ndarray, "S S"]
     s: int
     tau: float
 
+    def over(self, drawn: Pairings) -> NDArray[np.int64]:
+        return concordance(self.signs_a, self.signs_b, drawn.order)
 
-def pair_orders(a: Times, b: Times, strata: NDArray[np.int64]) -> Orders:
+
+def observe(a: Times, b: Times, strata: NDArray[np.int64]) -> Observed:
     same = strata[:, None] == strata
     signs_a, signs_b = order_signs(a) * same, order_signs(b) * same
     s = int(np.sum(signs_a.astype(np.int64) * signs_b)) // 2
     ordered = math.sqrt(int(np.sum(signs_a != 0)) * int(np.sum(signs_b != 0))) / 2
-    return Orders(signs_a=signs_a, signs_b=signs_b, s=s, tau=s / ordered if ordered else math.nan)
+    tau = s / ordered if ordered else math.nan
+    return Observed(a=a, b=b, strata=strata, signs_a=signs_a, signs_b=signs_b, s=s, tau=tau)
 
 
-def finding(
-    observed: Orders,
-    null: NDArray[np.int64],
-    drawn: Pairings,
-    a: Times,
-    b: Times,
-    strata: NDArray[np.int64],
-    alternative: str,
-    least: float,
-    alpha: float,
-    power: float | None,
-    names: tuple[str, str],
-    exploratory: bool,
-    seed: int,
-) -> Finding:
-    both = alternative == "either"
-    values, at = (np.abs(null), abs(observed.s)) if both else (null, observed.s)
+def finding(question: Question, observed: Observed, null: NDArray[np.int64], drawn: Pairings) -> Finding:
+    values, at = (np.abs(null), abs(observed.s)) if question.both else (null, observed.s)
     p = drawn.p(int(np.sum(values >= at)))
     # Random pairings rarely hold the perfect order; two untied sequences sorted alike are it.
-    best = best_s(a, b, strata) if not drawn.exact else int(values.max())
+    best = int(values.max()) if drawn.exact else best_s(observed)
     smallest = drawn.p(int(np.sum(values >= max(best, at))))
-    num_runs = len(a)
-    if math.isnan(observed.tau):
-        low = high = None
-        verdict: Verdict = "undecided"
-    else:
-        low, high = tau_interval(observed.tau, censored_groups(a, b, strata), level=LEVEL)
-        verdict = "supported" if p <= alpha else "refuted" if high < least else "undecided"
-    needed = None
-    if power is not None and observed.tau > 0:
-        late_a, late_b = 1 - a.happened.mean(), 1 - b.happened.mean()
-        num_strata = int(np.sum(np.bincount(strata) > 1))
-
-        def power_of(size: int) -> float:
-            if size < 2 * num_strata:
-                return 0.0
-            return coupling_power(
-                observed.tau,
-                size,
-                censored_a=late_a,
-                censored_b=late_b,
-                num_strata=num_strata,
-                alpha=alpha / 2 if both else alpha,
-                seed=seed,
-            )
-
-        needed = runs_needed(power_of, power)
+    names, tau = question.names, None if math.isnan(observed.tau) else observed.tau
+    low = high = None
+    verdict: Verdict = "undecided"
+    if tau is not None:
+        low, high = tau_interval(tau, censored_groups(observed), level=LEVEL)
+        excluded = high < question.least and (not question.both or low > -question.least)
+        verdict = "supported" if p <= question.alpha else "refuted" if excluded else "undecided"
     return Finding(
         claim=f"{names[0]} and {names[1]} are coupled across runs",
         test=f"Kendall's tau, {'all' if drawn.exact else 'random'} {len(drawn):,} pairings",
-        estimate=None if math.isnan(observed.tau) else observed.tau,
+        estimate=tau,
         unit="tau",
         low=low,
         high=high,
         level=LEVEL,
-        num_runs=num_runs,
+        num_runs=len(observed.a),
         null=NULL,
         p=p,
-        margin=least or None,
+        margin=question.least or None,
         verdict=verdict,
         smallest_p=smallest,
-        runs_needed=needed,
-        power=0.9 if power is None else power,
-        exploratory=exploratory,
-        note=notes(observed, a, b, strata, names),
+        runs_needed=needed_runs(question, observed),
+        power=0.9 if question.power is None else question.power,
+        exploratory=question.exploratory,
+        note=notes(observed, names),
     )
 
 
-def best_s(a: Times, b: Times, strata: NDArray[np.int64]) -> int:
+def needed_runs(question: Question, observed: Observed) -> int | None:
+    """With as many strata and as large a share of censored runs; None where these show no coupling."""
+    tau = abs(observed.tau) if question.both else observed.tau
+    if question.power is None or not tau > 0:
+        return None
+    num_strata = int(np.sum(np.bincount(observed.strata) > 1))
+
+    def power_of(size: int) -> float:
+        if size < 2 * num_strata:
+            return 0.0
+        return coupling_power(
+            tau,
+            size,
+            censored_a=1 - float(observed.a.happened.mean()),
+            censored_b=1 - float(observed.b.happened.mean()),
+            num_strata=num_strata,
+            alpha=question.alpha / 2 if question.both else question.alpha,
+            seed=question.seed,
+        )
+
+    return runs_needed(power_of, question.power)
+
+
+def best_s(observed: Observed) -> int:
     """S where, in each stratum, the later A has the later B."""
-    order_a = np.lexsort((a.low, a.high, strata))
-    order_b = np.lexsort((b.low, b.high, strata))
-    sorted_a = Times(low=a.low[order_a], high=a.high[order_a])
-    sorted_b = Times(low=b.low[order_b], high=b.high[order_b])
-    return pair_orders(sorted_a, sorted_b, strata[order_a]).s
+    ordered = []
+    for times in (observed.a, observed.b):
+        order = np.lexsort((times.low, times.high, observed.strata))
+        ordered.append(Times(low=times.low[order], high=times.high[order]))
+    return observe(ordered[0], ordered[1], np.sort(observed.strata)).s
 
 
-def censored_groups(a: Times, b: Times, strata: NDArray[np.int64]) -> Groups:
+def censored_groups(observed: Observed) -> Groups:
     """Runs, and the censored ones in A and in B, of each stratum that has pairs."""
+    late_a, late_b = ~observed.a.happened, ~observed.b.happened
     groups = []
-    for number in range(int(strata.max()) + 1):
-        members = strata == number
+    for number in range(int(observed.strata.max()) + 1):
+        members = observed.strata == number
         if (size := int(members.sum())) > 1:
-            groups.append((size, int(np.sum(~a.happened[members])), int(np.sum(~b.happened[members]))))
+            groups.append((size, int(late_a[members].sum()), int(late_b[members].sum())))
     return tuple(sorted(groups))
 
 
-def notes(observed: Orders, a: Times, b: Times, strata: NDArray[np.int64], names: tuple[str, str]) -> str:
+def notes(observed: Observed, names: tuple[str, str]) -> str:
+    strata = observed.strata
     said = []
-    for times, name in zip((a, b), names, strict=True):
+    for times, name in zip((observed.a, observed.b), names, strict=True):
         if missing := int(np.sum(~times.happened)):
             said.append(f"{name} did not happen in {missing}, counted as later than all others")
     if math.isnan(observed.tau):

@@ -45,8 +45,9 @@ def same_time(
       (low, high) where those are given. A lag of two recorded times is off by up to one record interval.
       Where the lags spread less than that, rounding does not average out and the interval is widened by it on
       both sides; equal lags thus have the interval of the record schedule. A margin below two is warned of.
-    * ``test``: ``"t"`` by default, with size .04-.06 at the margin for normal and t3 lags (skewed lags: up to .17) and more power at 5
-      runs; ``"sign-flip"`` is exact for symmetric lags of up to 20 runs.
+    * ``test``: ``"t"`` by default, with size .04-.06 at the margin for normal and t3 lags and more power at
+      5 runs; ``"sign-flip"`` is exact for symmetric lags of up to 20 runs. Neither holds for strongly skewed
+      lags: .17 and .10 for exponential ones with the long tail outward, 5 runs.
 
     A run in which only one of the two happened lies outside the margin. Then the centre is the median and the
     test that of signed ranks, such runs taking the largest ranks. A run in which neither happened has no lag
