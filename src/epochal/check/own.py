@@ -5,17 +5,20 @@ from torch import nn
 from epochal.check.case import Outcome
 from epochal.check.probe import check_probe
 from epochal.check.rule import check_rule
+from epochal.check.study import check_study
 from epochal.core.tensors.probe import Probe
 from epochal.core.values.errors import UserError
 from epochal.core.values.source import hashed
+from epochal.core.values.study import Study
 from epochal.experiments.own_code import load, load_rule
+from epochal.studies import find
 
 
 def check_own(subject: str) -> list[Outcome]:
     """The outcome of every check of its kind.
 
     Raises:
-        UserError: it cannot be loaded, or is neither a probe nor a rule.
+        UserError: it cannot be loaded, or is no probe, rule or study.
     """
     path, _, name = subject.rpartition(":")
     if not path.endswith(".py") or not name.isidentifier():
@@ -23,6 +26,8 @@ def check_own(subject: str) -> list[Outcome]:
     settings, code = hashed({"rule": subject})
     token = str(settings["rule"])
     found = load(token, code)
+    if isinstance(found, Study):
+        return check_study(find(subject))
     if isinstance(found, Probe):
         return check_probe(found)
     if hasattr(found, "surrogate"):
@@ -30,5 +35,6 @@ def check_own(subject: str) -> list[Outcome]:
     if isinstance(found, type) and issubclass(found, nn.Module):
         raise UserError(f"{subject} is a model; `epochal run images model={subject} --plan` tries it")
     raise UserError(
-        f"{subject} is neither a probe (a function under @epochal.probe) nor a rule (a class with surrogate)"
+        f"{subject} is neither a probe (a function under @epochal.probe) nor a rule (a class with surrogate) "
+        "nor a study"
     )
