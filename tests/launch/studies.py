@@ -30,7 +30,8 @@ def analyse(runs):
 def arm(learning_rate, weight_decay=1e-3):
     return Arm(experiment="algorithmic", settings={
         "modulus": 7, "width": 8, "heads": 2, "max_steps": 12, "record_every": 4, "threads": 1,
-        "learning_rate": learning_rate, "weight_decay": weight_decay, "seed": "$seeds"}, quick={"seed": "20:22"})
+        "learning_rate": learning_rate, "weight_decay": weight_decay, "seed": "$seeds"},
+        quick={"seed": "20:22"})
 
 tiny = Study(
     question="Does it learn?", prediction="It does.", refutation="It does not.",

@@ -239,3 +239,12 @@ def test_delay_ranges_leave_open_what_the_records_leave_open() -> None:
     draws: NDArray[np.float64] = np.random.Generator(np.random.PCG64(0)).normal(size=(4000, 10))
     covered = [low < 0 < high for low, high in map(median_interval, draws.tolist())]
     assert 0.965 < np.mean(covered) < 0.99  # exactly 1 - 2 * 11 / 1024
+
+
+def test_looks_are_for_the_declared_number_of_runs_only(tmp_path: Path) -> None:
+    found = find(write(tmp_path, looks=LOOKS))
+    assert resolve(found).num_looks == 2
+    assert resolve(found, is_quick=True).document["looks"] is None
+    assert resolve(found, overrides={"seed": "50:56"}).num_looks == 1
+    with pytest.raises(UserError, match="the last look is at 4 runs, but arm slow has 5; make them equal"):
+        planned(tmp_path, looks=LOOKS, seeds="0:5")
