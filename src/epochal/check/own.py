@@ -1,21 +1,22 @@
 """Checks ``FILE.py:NAME`` of a user's own, whichever kind it is."""
 
+from collections.abc import Callable
+
 from torch import nn
 
 from epochal.check.case import Outcome
 from epochal.check.probe import check_probe
 from epochal.check.rule import check_rule
-from epochal.check.study import check_study
 from epochal.core.tensors.probe import Probe
 from epochal.core.values.errors import UserError
 from epochal.core.values.source import hashed
 from epochal.core.values.study import Study
 from epochal.experiments.own_code import load, load_rule
-from epochal.studies import find
+from epochal.studies import Found, find
 
 
-def check_own(subject: str) -> list[Outcome]:
-    """The outcome of every check of its kind.
+def check_own(subject: str, check_study: Callable[[Found], list[Outcome]]) -> list[Outcome]:
+    """The outcome of every check of its kind; that of studies is handed in, since it needs the launcher.
 
     Raises:
         UserError: it cannot be loaded, or is no probe, rule or study.

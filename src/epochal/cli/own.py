@@ -43,8 +43,9 @@ def check(
 ) -> None:
     """Check your own probe, rule or study as epochal's are. Exit code 1 if something does not hold."""
     from epochal.check.own import check_own
+    from epochal.cli.study_check import check_study
 
-    outcomes = check_own(subject)
+    outcomes = check_own(subject, check_study)
     failed = [outcome for outcome in outcomes if outcome.problem]
     if as_json:
         print_table(
