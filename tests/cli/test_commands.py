@@ -151,7 +151,7 @@ def test_data_sets_are_listed_with_what_is_missing(call: Call, tmp_path: Path) -
 def test_the_help_page_has_what_is_used_first_on_top(call: Call) -> None:
     page = call("--help").out.partition("Commands:")[2].splitlines()
     names = [line.split()[0] for line in page if line.startswith("  ") and line[2] != " "]
-    assert names[:7] == ["demo", "run", "extend", "show", "ls", "report", "figure"] and names[-1] == "data"
+    assert names[:7] == ["demo", "run", "extend", "study", "show", "ls", "report"] and names[-1] == "data"
     assert not [line for line in page if line.endswith("...")], "every command is told in one line"
 
 

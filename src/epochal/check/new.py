@@ -1,20 +1,20 @@
-"""Writes a complete file to start from: a probe or a rule that passes its checks and says what to fill in."""
+"""Writes a complete file to start from, which passes its checks and says what to fill in."""
 
 import keyword
 from pathlib import Path
 from string import Template
-from typing import Literal
+from typing import Literal, get_args
 
 from epochal.core.values.errors import UserError
 from epochal.store.atomic import write_file
 
-Kind = Literal["probe", "rule"]
-KINDS = ("probe", "rule")
+Kind = Literal["probe", "rule", "study"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_new(kind: Kind, name: str, folder: Path, *, force: bool = False) -> tuple[Path, str]:
-    """``folder/NAME.py``, and what the file names: the probe, or the rule's class.
+    """``folder/NAME.py``, and what the file names: the probe, the study, or the rule's class.
 
     Raises:
         UserError: the name is not Python's, or the file is there already.
@@ -29,4 +29,4 @@ def write_new(kind: Kind, name: str, folder: Path, *, force: bool = False) -> tu
     title = "".join(word[0].upper() + word[1:] for word in name.split("_") if word)
     text = Template((_TEMPLATES / f"{kind}.py.txt").read_text()).substitute(name=name, title=title)
     write_file(path, text.encode())
-    return path, name if kind == "probe" else title
+    return path, title if kind == "rule" else name

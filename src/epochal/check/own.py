@@ -1,5 +1,7 @@
 """Checks ``FILE.py:NAME`` of a user's own, whichever kind it is."""
 
+from collections.abc import Callable
+
 from torch import nn
 
 from epochal.check.case import Outcome
@@ -8,14 +10,16 @@ from epochal.check.rule import check_rule
 from epochal.core.tensors.probe import Probe
 from epochal.core.values.errors import UserError
 from epochal.core.values.source import hashed
+from epochal.core.values.study import Study
 from epochal.experiments.own_code import load, load_rule
+from epochal.studies import Found, find
 
 
-def check_own(subject: str) -> list[Outcome]:
-    """The outcome of every check of its kind.
+def check_own(subject: str, check_study: Callable[[Found], list[Outcome]]) -> list[Outcome]:
+    """The outcome of every check of its kind; that of studies is handed in, since it needs the launcher.
 
     Raises:
-        UserError: it cannot be loaded, or is neither a probe nor a rule.
+        UserError: it cannot be loaded, or is no probe, rule or study.
     """
     path, _, name = subject.rpartition(":")
     if not path.endswith(".py") or not name.isidentifier():
@@ -23,6 +27,8 @@ def check_own(subject: str) -> list[Outcome]:
     settings, code = hashed({"rule": subject})
     token = str(settings["rule"])
     found = load(token, code)
+    if isinstance(found, Study):
+        return check_study(find(subject))
     if isinstance(found, Probe):
         return check_probe(found)
     if hasattr(found, "surrogate"):
@@ -30,5 +36,6 @@ def check_own(subject: str) -> list[Outcome]:
     if isinstance(found, type) and issubclass(found, nn.Module):
         raise UserError(f"{subject} is a model; `epochal run images model={subject} --plan` tries it")
     raise UserError(
-        f"{subject} is neither a probe (a function under @epochal.probe) nor a rule (a class with surrogate)"
+        f"{subject} is neither a probe (a function under @epochal.probe) nor a rule (a class with surrogate) "
+        "nor a study"
     )

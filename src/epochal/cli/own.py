@@ -12,31 +12,40 @@ from epochal.core.values.nearest import did_you_mean
 
 @app.command()
 def new(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="What to write: probe or rule.")],
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="What to write: probe, rule or study.")],
     name: Annotated[str, typer.Argument(metavar="NAME", help="Its name; the file is ./NAME.py.")],
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
 ) -> None:
     """Write a complete file to start from. Into the current folder; prints the commands that use it."""
     from epochal.check.new import KINDS, write_new
 
-    if kind not in KINDS:
+    chosen = next((known for known in KINDS if known == kind), None)
+    if chosen is None:
         raise UserError(f"epochal new {kind}: the kinds are {' and '.join(KINDS)}{did_you_mean(kind, KINDS)}")
-    path, named = write_new("probe" if kind == "probe" else "rule", name, Path(), force=force)
-    field = "probes=+" if kind == "probe" else "rule="
+    path, named = write_new(chosen, name, Path(), force=force)
+    subject = f"./{path}:{named}"
+    uses = {
+        "probe": f"epochal run algorithmic preset=demo probes=+{subject}",
+        "rule": f"epochal run algorithmic preset=demo rule={subject}",
+        "study": f"epochal study {subject} --quick",
+    }
     typer.echo(f"wrote ./{path}; what to fill in is marked HERE")
-    typer.echo(f"check it  epochal check ./{path}:{named}")
-    typer.echo(f"use it    epochal run algorithmic preset=demo {field}./{path}:{named}")
+    typer.echo(f"check it  epochal check {subject}")
+    typer.echo(f"use it    {uses[chosen]}")
 
 
 @app.command()
 def check(
-    subject: Annotated[str, typer.Argument(metavar="FILE.py:NAME", help="A probe or a rule of your own.")],
+    subject: Annotated[
+        str, typer.Argument(metavar="FILE.py:NAME", help="A probe, a rule or a study of your own.")
+    ],
     as_json: JsonOption = False,
 ) -> None:
-    """Check your own probe or rule as epochal's are. Exit code 1 if something does not hold."""
+    """Check your own probe, rule or study as epochal's are. Exit code 1 if something does not hold."""
     from epochal.check.own import check_own
+    from epochal.cli.study_check import check_study
 
-    outcomes = check_own(subject)
+    outcomes = check_own(subject, check_study)
     failed = [outcome for outcome in outcomes if outcome.problem]
     if as_json:
         print_table(

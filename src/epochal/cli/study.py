@@ -47,7 +47,7 @@ def study(
     studies: StudiesOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer a question by its declared design: train, test, say the verdict. Given again, it goes on."""
+    """Answer a question by a design declared before the data."""
     if subject is None:
         _list(as_json)
         return

@@ -296,7 +296,7 @@ def _document(
             role: {
                 "experiment": arm.experiment,
                 "preset": arm.preset,
-                "settings": {name: text for name, text in full[role].settings if _is_telling(full[role], name)},
+                "settings": _telling(full[role]),
                 "member_ids": list(full[role].member_ids),
                 "batches": [
                     {"look": batch.look, "run_id": batch.request.run_id, "runs": len(batch.request.members)}
@@ -322,8 +322,10 @@ def _document(
     }  # fmt: skip
 
 
-def _is_telling(request: Request, name: str) -> bool:
-    return name == "zip" or name.partition(".")[0] not in request.spec.of_kind("execute")
+def _telling(request: Request) -> dict[str, str]:
+    """The settings without those of where it executes."""
+    left_out = request.spec.of_kind("execute")
+    return {name: text for name, text in request.settings if name.partition(".")[0] not in left_out}
 
 
 def _leaves(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:

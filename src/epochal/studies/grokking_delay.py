@@ -79,8 +79,8 @@ def ratio_figure(runs: StudyRuns, ranges: list[tuple[float, float]]) -> FigureSp
     return FigureSpec(
         name="delay-ratio",
         title="How many times later each network generalises",
-        caption="Step of 99% validation accuracy over step of 99% training accuracy: what the record "
-        "schedule leaves open, per seed. Seeds without either event have no bar. The line is the declared margin.",
+        caption="Step of 99% validation accuracy over step of 99% training accuracy: what the records leave "
+        "open, per seed. Seeds without either event have no bar. The line is the declared margin.",
         tables={
             "runs": {
                 "seed": [row[0] for row in known],
