@@ -1,5 +1,6 @@
 """Simulated curves whose truth is known: without a transition, and with one."""
 
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,16 @@ from scipy.special import expit
 Array = NDArray[np.float64]
 
 LOGIT_SPAN = 2 * np.log(9)
+
+
+def seeds(name: str, replicates: int) -> list[np.random.Generator]:
+    """One generator per replicate, the same for the same name."""
+    return [np.random.Generator(np.random.PCG64([zlib.crc32(name.encode()), r])) for r in range(replicates)]
+
+
+def logistic(t: Array, low: float, height: float, midpoint: float, width: float) -> Array:
+    """From ``low`` by ``height``; ``width`` from 10% to 90%."""
+    return np.asarray(low + height * expit(LOGIT_SPAN * (t - midpoint) / width))
 
 
 def wander(num_records: int, phi: float, rng: np.random.Generator) -> Array:
@@ -103,6 +114,9 @@ def planted(
     sd: float,
     trials: int | None,
     rng: np.random.Generator,
+    *,
+    low: float = 0.1,
+    height: float = 0.8,
 ) -> Planted:
     """A logistic from .1 to .9 on the schedule's own axis, ``width`` record intervals from 10% to 90%.
 
@@ -116,13 +130,13 @@ def planted(
     m = float(np.interp(place, index, x))
     w = float(np.interp(place + width / 2, index, x) - np.interp(place - width / 2, index, x))
     g = expit(LOGIT_SPAN * (x - m) / w)
-    mean = 0.1 + 0.8 * g
+    mean = low + height * g
     slope = g * (1 - g) * LOGIT_SPAN
     design = np.column_stack([np.ones_like(x), g, slope, slope * (x - m) / w])
     covariance = sd**2 * phi ** np.abs(index[:, None] - index) if sd else np.zeros((len(x), len(x)))
     covariance = covariance + np.diag((mean * (1 - mean) / trials if trials else 0 * mean) + 1e-10)
     information = design.T @ np.linalg.solve(covariance, design)
-    error = np.sqrt(np.linalg.pinv(information)[2, 2]) * w / 0.8
+    error = np.sqrt(np.linalg.pinv(information)[2, 2]) * w / abs(height)
     return Planted(
         steps=steps,
         values=observe(mean, phi, sd, trials, rng),

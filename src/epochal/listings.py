@@ -84,7 +84,10 @@ def readable_runs(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def members(run: Run) -> list[dict[str, Any]]:
-    """One row per member: what varies, when it memorised and generalised (with interval), the delay."""
+    """One row per member: what varies, when it memorised and generalised (with interval), outcomes.
+
+    ``learning`` is what became of learning, ``outcome`` how training ended.
+    """
     columns = [name for name in run.spec["varied"] if name in run.members.columns]
     rows = []
     for member in run.members.iter_rows(named=True):
@@ -99,6 +102,8 @@ def members(run: Run) -> list[dict[str, Any]]:
                 row[f"{name}_99"] = _passage(events.get(f"{name}_99"))
         if {"memorisation", "generalisation"} <= set(events):
             row["delay"] = _delay(events["memorisation"], events["generalisation"])
+        if "learning" in events:
+            row["learning"] = learning(events["learning"])
         rows.append(row | {"outcome": _outcome(member)})
     return rows
 
@@ -193,6 +198,11 @@ def _shown(value: object) -> str:
     if isinstance(value, list | tuple) and not isinstance(value, str):
         return compact(list(value))
     return "" if value == {} else value_text(value)
+
+
+def learning(event: dict[str, Any]) -> str:
+    """The outcome of learning without its reason, from the row that holds both."""
+    return str(event["reason"]).split(":", 1)[0]
 
 
 def _when(event: dict[str, Any]) -> str:

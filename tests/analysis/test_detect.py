@@ -74,6 +74,29 @@ def test_grokking_with_a_noiseless_end(steps: Array, width: float) -> None:
     assert event.high - event.low <= max(8000 * width, 2 * gap)
 
 
+def test_a_direction_asks_for_one_sign_only() -> None:
+    """The lesser of two changes, by its name."""
+    curve = logistic(LINEAR, 0.8, 0.4, 2030.0, 200.0) + logistic(LINEAR, 0, 0.3, 4030.0, 200.0)
+    curve += 0.01 * wander(120, 0.5, generator(15))
+    fall = detect(LINEAR, curve, kind="accuracy", direction="fall")
+    rise = detect(LINEAR, curve, kind="accuracy", direction="rise")
+    assert fall.step == pytest.approx(2030, abs=100) and fall.height < 0
+    assert rise.step == pytest.approx(4030, abs=100) and rise.height > 0
+    only_fall = logistic(LINEAR, 0.8, 0.2, 3030.0, 200.0) + 0.01 * generator(16).standard_normal(120)
+    assert not detect(LINEAR, only_fall, kind="accuracy", direction="rise").found
+    assert not detect(LINEAR, 1 - only_fall, kind="accuracy", direction="fall").found
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.9])
+def test_a_wide_ramp_is_told_from_two_drifts(phi: float) -> None:
+    """A third of all records wide, in little noise: a coarse grid would draw it worse than drifts do."""
+    found = 0
+    for i in range(10):
+        curve = logistic(LINEAR, 0.3, 0.7, 3030.0, 2000.0) + 0.005 * wander(120, phi, generator(17, i))
+        found += detect(LINEAR, curve, kind="accuracy", seed=i).found
+    assert found >= 8
+
+
 def test_a_loss_is_read_on_the_log_scale() -> None:
     log_loss = logistic(LINEAR, 0.7, -6.0, 3000.0, 500.0) + 0.05 * generator(5).standard_normal(120)
     event = detect(LINEAR, np.exp(log_loss), kind="positive")
@@ -259,6 +282,7 @@ class TestInvariance:
         ([0, 1], [0, 1], {"kind": "accuracy", "trials": 0}, "trials=0"),
         ([0, 1], [0, 1], {"kind": "accuracy", "min_height": -1}, "min_height=-1"),
         ([0, 1], [0, 1], {"kind": "accuracy", "level": 5}, "level=5"),
+        ([0, 1], [0, 1], {"kind": "accuracy", "direction": "up"}, "direction='up'"),
     ],
 )
 def test_bad_input_is_one_clear_line(

@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from epochal.report.tables import event_shown, group_rows, member_rows, number, outcome_text
+from epochal.report.tables import (
+    _between,
+    event_shown,
+    group_rows,
+    learning_shown,
+    member_rows,
+    number,
+    outcome_text,
+)
 from tests.report.runs import FakeRun, event, short_run
 
 BETWEEN = event(0, "generalisation", "val_accuracy", 150.0, 900.0) | {
@@ -43,6 +51,19 @@ def test_a_delay_without_generalisation_is_a_lower_limit(many: FakeRun) -> None:
         start = many.events.filter(member=member, name="memorisation")["step"].item()
         assert rows[member].delay.text.startswith("> ")
         assert float(rows[member].delay.exact) == low - start
+
+
+def test_learning_is_named_with_its_reason_and_delays_have_intervals() -> None:
+    row = {"reason": "grokked: validation follows 900 steps after training, 7 times as late"}
+    plateau = {"height": 0.02, "low": 0.018, "high": 0.022}
+    shown = learning_shown(row, plateau)
+    assert shown.text == "grokked"
+    assert shown.note.startswith("validation follows") and "0.02 [0.018, 0.022]" in shown.note
+    assert learning_shown(None, None).text == "–"
+    a, b = event(0, "memorisation", "t", 150.0, 9000.0), event(0, "generalisation", "v", 1050.0, 9000.0)
+    assert _between(a, b, "delay", {"low": 880.0, "high": 920.0}).text == "900 [880, 920]"
+    assert _between(a, b, "ratio", {"low": 6.8, "high": 7.2}).text == "7 [6.8, 7.2]"
+    assert _between(a, b, "delay", None).text == "900"
 
 
 def test_group_medians_count_what_was_not_reached_as_infinitely_late(many: FakeRun) -> None:

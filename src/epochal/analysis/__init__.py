@@ -2,12 +2,15 @@
 
 from epochal.analysis.arms import compare_arms
 from epochal.analysis.bootstrap import bca_interval
+from epochal.analysis.changes import detect_all
 from epochal.analysis.coupling import coupling, couplings
 from epochal.analysis.coupling_power import coupling_power
 from epochal.analysis.detect import detect
 from epochal.analysis.first_passage import first_passage
+from epochal.analysis.grokking import grokking
 from epochal.analysis.leads import Course, leads
 from epochal.analysis.looks import alpha_spending, at_look
+from epochal.analysis.many import detect_many
 from epochal.analysis.multiplicity import adjust, benjamini_hochberg, holm, max_t
 from epochal.analysis.same_time import same_time, same_time_power
 from epochal.analysis.scaling import scaling_exponent
@@ -26,7 +29,10 @@ __all__ = [
     "coupling_power",
     "couplings",
     "detect",
+    "detect_all",
+    "detect_many",
     "first_passage",
+    "grokking",
     "holm",
     "kaplan_meier",
     "leads",

@@ -1,6 +1,7 @@
 """When one curve changed: one transition, its time with an interval, and how sure it is."""
 
 import math
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -9,16 +10,19 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm
 
 from epochal.analysis import noise
+from epochal.analysis.answer import Answer, as_event, no_event, with_dropped
 from epochal.analysis.curve import Array, Curve, Kind, as_curve
 from epochal.analysis.drift import drifts
-from epochal.analysis.estimate import Place, Problem, Transition, fit_transition
+from epochal.analysis.estimate import Place, Problem, fit_transition
 from epochal.analysis.evidence import Evidence, evidence
 from epochal.analysis.interval import midpoint_interval
-from epochal.analysis.logistic import AXES, MIN_RECORDS_PER_LEVEL, grid, on_axis, spacing, to_step
+from epochal.analysis.logistic import AXES, MIN_RECORDS_PER_LEVEL, grid, on_axis
 from epochal.analysis.spikes import short_stay, without_spikes
 from epochal.core.values.errors import UserError
-from epochal.core.values.event import Censoring, Event
+from epochal.core.values.event import Event
 
+Direction = Literal["rise", "fall", "either"]
+SIGNS: dict[str, int] = {"rise": 1, "fall": -1, "either": 0}
 MIN_RECORDS = 2 * MIN_RECORDS_PER_LEVEL + 2
 # A tenth of all answers; a change by half (e.g. a loss from 1.5 to 1); no natural unit.
 MIN_HEIGHTS: dict[Kind, float] = {"accuracy": 0.1, "positive": math.log(1.5), "real": 0.0}
@@ -39,6 +43,7 @@ def detect(
     values: ArrayLike,
     *,
     kind: Literal["accuracy", "positive", "real"],
+    direction: Direction = "either",
     trials: float | None = None,
     min_height: float | None = None,
     level: float = 0.05,
@@ -56,6 +61,8 @@ def detect(
     * ``steps`` in completed updates, increasing; ``values`` for ``kind`` ``"accuracy"`` in [0, 1],
       ``"positive"`` above 0 (analysed as logarithms), ``"real"`` anything. NaN and infinite values were not
       measured and are left out; a curve that diverges ends at its last finite record.
+    * ``direction``: ``"rise"`` and ``"fall"`` ask for one sign of ``h``. A larger change the other way is
+      noise to this question and may drown the answer: ``detect_all`` finds both.
     * ``trials``: samples behind each accuracy. The interval's noise is then at least binomial, and a change
       must be one that two proportions of that many samples show at ``level``.
     * ``min_height``: smaller changes are no transitions. To be fixed before looking; default 0.1 for
@@ -83,20 +90,35 @@ def detect(
     (Hall 1987). Calibration: bench/results/calibration-transitions.md.
     """
     curve = as_curve(steps, values, kind)
-    smallest = check(trials, min_height, level, curve.kind)
+    smallest, sign = check(direction, trials, min_height, level, curve.kind)
+    sought = Sought(sign=sign, trials=trials, min_height=smallest)
+    return look(curve, sought, level, np.random.Generator(np.random.PCG64(seed))).event
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sought:
+    """What counts as a transition: its ``sign`` (0 for either), its least height, the samples behind it."""
+
+    sign: int
+    trials: float | None
+    min_height: float
+
+
+def look(curve: Curve, sought: Sought, level: float, generator: np.random.Generator) -> Answer:
+    """``detect`` on a checked curve."""
+    sign, trials, smallest = sought.sign, sought.trials, sought.min_height
     last = float(curve.steps[-1])
     if len(curve) < MIN_RECORDS:
         why = f"{len(curve)} records are too few to tell a transition from noise ({MIN_RECORDS} are needed)"
-        return no_event(float(curve.steps[0]), math.nan, with_dropped(why, curve))
+        return Answer(event=no_event(float(curve.steps[0]), math.nan, with_dropped(why, curve)))
     if np.ptp(curve.values) == 0:
-        return no_event(last, 1.0, with_dropped("the curve is exactly constant", curve))
+        return Answer(event=no_event(last, 1.0, with_dropped("the curve is exactly constant", curve)))
     values_ = without_spikes(curve.values)
     short_steps, short = blocks(curve.steps, values_, MOST_SEARCHED)
     schedule = short_steps.tobytes()
     floor = (SMALLEST_NOISE * float(np.ptp(curve.values))) ** 2
-    observed = evidence(schedule, short[:, None], floor)
-    generator = np.random.Generator(np.random.PCG64(seed))
-    p = p_value(schedule, short, observed, floor, level, generator)
+    observed = evidence(schedule, short[:, None], floor, sign=sign)
+    p = p_value(schedule, short, observed, floor, level, generator, sign)
     found = grid(schedule)
     number = int(observed.logistic[0])
     axis = AXES[found.axis[number]]
@@ -104,33 +126,41 @@ def detect(
     if p <= level and (stay := short_stay(short, drift, found.bases[number], floor)):
         first, final = short_steps[list(stay)]
         why = f"a spike: the curve left its level from step {first:g} to {final:g} only, and returned"
-        return no_event(last, 1.0, with_dropped(why, curve))
+        return Answer(event=no_event(last, 1.0, with_dropped(why, curve)), stay=(float(first), float(final)))
     if p > level:
         why = f"no change beyond what a drift, an early or late transient or noise would show (p={p:.2g})"
-        return no_event(last, p, with_dropped(why, curve))
+        return Answer(event=no_event(last, p, with_dropped(why, curve)))
     start = Place(axis=axis, midpoint=float(found.midpoint[number]), width=float(found.width[number]))
     long_steps, long = around(curve.steps, values_, start)
     problem = Problem(
         steps=long_steps,
         values=long,
         drift=np.interp(long_steps, short_steps, drift),
-        is_proportion=kind == "accuracy",
+        is_proportion=curve.kind == "accuracy",
         trials=trials,
     )
     fitted = fit_transition(problem, start)
+    if fitted.height * sign < 0:
+        why = f"a {'fall' if sign > 0 else 'rise'} by {abs(fitted.height):.3g}, not what was asked for"
+        return Answer(event=no_event(last, p, with_dropped(why, curve)))
     if abs(fitted.height) < smallest:
         why = f"a change of {fitted.height:.3g}, but min_height is {smallest:.3g}"
-        return no_event(last, p, with_dropped(why, curve))
+        return Answer(event=no_event(last, p, with_dropped(why, curve)))
     if trials is not None and abs(fitted.height) < (shown := least_shown(fitted.mean, trials, level)):
         why = f"a change of {fitted.height:.3g}, but {trials:g} samples show only {shown:.3g}"
-        return no_event(last, p, with_dropped(why, curve))
+        return Answer(event=no_event(last, p, with_dropped(why, curve)))
     low, high = midpoint_interval(
         problem, fitted, confidence=COVERAGE, num_draws=NUM_INTERVAL_DRAWS, generator=generator
     )
-    return as_event(curve, fitted, low, high, p)
+    return Answer(event=as_event(curve, fitted, low, high, p))
 
 
-def check(trials: float | None, min_height: float | None, level: float, kind: Kind) -> float:
+def check(
+    direction: str, trials: float | None, min_height: float | None, level: float, kind: Kind
+) -> tuple[float, int]:
+    """The least height that counts and the sign it must have (0 for either)."""
+    if direction not in SIGNS:
+        raise UserError(f"direction={direction!r} is not known: give 'rise', 'fall' or 'either'")
     if trials is not None and not (math.isfinite(trials) and trials > 0):
         raise UserError(f"trials={trials} must be the number of samples behind each value, above 0")
     if trials is not None and kind != "accuracy":
@@ -139,7 +169,7 @@ def check(trials: float | None, min_height: float | None, level: float, kind: Ki
         raise UserError(f"min_height={min_height} must be a height in the unit of the values, at least 0")
     if not 0 < level < 1:
         raise UserError(f"level={level} is outside (0, 1): 0.05 allows one false alarm in twenty")
-    return MIN_HEIGHTS[kind] if min_height is None else float(min_height)
+    return MIN_HEIGHTS[kind] if min_height is None else float(min_height), SIGNS[direction]
 
 
 def blocks(
@@ -182,79 +212,19 @@ def p_value(
     floor: float,
     level: float,
     generator: np.random.Generator,
+    sign: int = 0,
 ) -> float:
     """Probability of evidence at least as strong from the fitted drift and its noise."""
     one = np.ones_like(values)
     drift = drifts(schedule)[observed.drift[0]]
-    models = noise.candidates([(one, one)])
-    fitted = noise.fit(models, np.column_stack([one, drift]), values, floor)
+    models, filters = noise.stationary(len(values))
+    fitted = noise.fit(models, np.column_stack([one, drift]), values, floor, filters=filters)
     num_replicates = max(MIN_REPLICATES, math.ceil(5 / level) - 1)
     above = count = 0
     while count < num_replicates and above < ENOUGH_ABOVE:
         size = min(BATCH, num_replicates - count)
         replicates = noise.draw(models, fitted, size, generator)
-        above += int(
-            (evidence(schedule, replicates, floor, single=True).log_ratio >= observed.log_ratio[0]).sum()
-        )
+        simulated = evidence(schedule, replicates, floor, sign=sign, single=True)
+        above += int((simulated.log_ratio >= observed.log_ratio[0]).sum())
         count += size
     return (above + 1) / (count + 1)
-
-
-def as_event(curve: Curve, fitted: Transition, low: float, high: float, p: float) -> Event:
-    """The fitted transition in steps; where it is too narrow for the records, in records."""
-    place = fitted.place
-    step, onset, end = (to_step(place.midpoint + f * place.width, place.axis) for f in (0.0, -0.5, 0.5))
-    low, high = to_step(low, place.axis), to_step(high, place.axis)
-    if fitted.rival is not None:
-        # The records do not tell the axis: the interval reaches from one midpoint's to the other's.
-        shift = to_step(fitted.rival.midpoint, fitted.rival.axis) - step
-        low, high = low + min(shift, 0.0), high + max(shift, 0.0)
-    steps = curve.steps
-    low, high = max(min(low, step), float(steps[0])), min(max(high, step), float(steps[-1]))
-    censored: Censoring = "none"
-    what = "rise" if fitted.height > 0 else "fall"
-    reason = f"a {what} by {abs(fitted.height):.3g} around step {step:.6g}"
-    if place.width < float(spacing(on_axis(steps, place.axis), np.array(place.midpoint))):
-        before = max(int(np.searchsorted(steps, low, side="right")) - 1, 0)
-        after = min(int(np.searchsorted(steps, high, side="left")), len(steps) - 1)
-        low, high = float(steps[before]), float(steps[after])
-        reason = f"a {what} by {abs(fitted.height):.3g} within one record interval, around step {step:.6g}"
-        if after - before <= 1:
-            censored, step, onset, end = "interval", (low + high) / 2, low, high
-            reason = f"a {what} by {abs(fitted.height):.3g} between the records at steps {low:g} and {high:g}"
-    return Event(
-        found=True,
-        step=step,
-        low=low,
-        high=high,
-        width=end - onset,
-        onset=max(onset, 0.0),
-        end=end,
-        height=fitted.height,
-        censored=censored,
-        reason=with_dropped(reason, curve),
-        p=p,
-    )
-
-
-def with_dropped(reason: str, curve: Curve) -> str:
-    if not curve.num_dropped:
-        return reason
-    return f"{reason}; {curve.num_dropped} records without a finite value left out"
-
-
-def no_event(low: float, p: float, reason: str) -> Event:
-    """Right-censored: had it happened by ``low``, it would have been seen."""
-    return Event(
-        found=False,
-        step=math.nan,
-        low=low,
-        high=math.inf,
-        width=math.nan,
-        onset=math.nan,
-        end=math.nan,
-        height=math.nan,
-        censored="right",
-        reason=reason,
-        p=p,
-    )

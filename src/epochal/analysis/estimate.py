@@ -1,7 +1,7 @@
 """The fitted transition: its axis, midpoint, width and height, its noise, and what else the curve does."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -33,6 +33,7 @@ NUDGE = 0.02  # of a width, for derivatives
 LEAST_WIDTH = 0.1  # record intervals; what is narrower is a step to the records
 # Twice the log likelihood that a drift must add beside the transition to be kept: it is the best of many.
 DRIFT_WORTH = 20.0
+DRIFT_HOPE = 4.0  # what it must add beside a logistic that was fitted without it, to be tried
 HOPELESS = 40.0  # twice the log likelihood behind the best: not refined again
 RIVAL_COST = 4.0  # twice the log likelihood
 FLOOR_SD_FRACTION = 1e-4  # of the height: the sd of noise when the records show none
@@ -93,12 +94,10 @@ class Scene:
     """One axis under one noise model: columns are whitened and freed of the nuisance columns."""
 
     x: Float[Array, " T"]
-    whitening: Float[Array, "T T"]
-    basis: Float[Array, "T C"]  # orthonormal
+    freeing: Float[Array, "T T"]  # whitens, then projects the whitened nuisance columns out
 
     def free(self, columns: Float[Array, "T R"]) -> Float[Array, "T R"]:
-        white = self.whitening @ columns
-        return np.asarray(white - self.basis @ (self.basis.T @ white))
+        return np.asarray(self.freeing @ columns)
 
     def directions(self, midpoint: Float[Array, " K"], width: Float[Array, " K"]) -> Float[Array, "T K"]:
         """Unit vectors: the squared inner product with a freed curve is what that logistic explains."""
@@ -108,7 +107,7 @@ class Scene:
 
 def scene(x: Float[Array, " T"], whitening: Float[Array, "T T"], nuisance: Float[Array, "T C"]) -> Scene:
     basis, _ = np.linalg.qr(whitening @ nuisance)
-    return Scene(x=x, whitening=whitening, basis=basis)
+    return Scene(x=x, freeing=whitening - basis @ (basis.T @ whitening))
 
 
 def fit_transition(problem: Problem, start: Place) -> Transition:
@@ -126,13 +125,21 @@ def fit_transition(problem: Problem, start: Place) -> Transition:
     costs = [0.0] * len(choices)
     for turn in range(NUM_TURNS):
         models, fitted, floor = fit_noise(problem, nuisance, place, first=turn == 0)
-        whitening = noise.whitening_matrix(models, fitted.best)
+        whitening = fitted.filters.matrix(fitted.best)
         hopeless = [cost - min(costs) > HOPELESS for cost in costs]
+        scenes: dict[int, Scene] = {}
         for number, (axis, columns) in enumerate(choices):
             if hopeless[number]:
                 costs[number] = math.inf
                 continue
-            at = scene(on_axis(steps, axis), whitening, columns)
+            # Both axes are freed of the same columns.
+            plain = scenes.get(id(constant))
+            if columns is both and plain and drift_gain(plain, problem, places[:2]) < DRIFT_HOPE:
+                costs[number] = math.inf
+                continue
+            known = scenes.get(id(columns)) or scene(steps, whitening, columns)
+            scenes[id(columns)] = known
+            at = replace(known, x=on_axis(steps, axis))
             curve = at.free(values[:, None])[:, 0]
             places[number], rss = refine(at, curve, places[number], ZOOMS if turn == 0 else ())
             price = DRIFT_WORTH if columns is both else 0.0
@@ -157,6 +164,23 @@ def fit_transition(problem: Problem, start: Place) -> Transition:
     )
 
 
+def drift_gain(at: Scene, problem: Problem, places: list[Place]) -> float:
+    """Twice the log likelihood that the drift adds beside the better of two refined logistics."""
+    freed = at.free(
+        np.column_stack([problem.values, problem.drift, *(p.shape(problem.steps) for p in places)])
+    )
+    curve, drift, shapes = freed[:, 0], freed[:, 1], freed[:, 2:].T
+    rests = []
+    for shape in shapes:
+        own = max(float(shape @ shape), 1e-18)
+        rest, other = (column - shape * (shape @ column) / own for column in (curve, drift))
+        left = float(rest @ rest)
+        gain = (rest @ other) ** 2 / max(float(other @ other), 1e-12 * float(drift @ drift), 1e-300)
+        rests.append((left, float(gain)))
+    left, gain = min(rests)
+    return -len(curve) * math.log1p(-min(gain / max(left, 1e-300), 1 - 1e-12))
+
+
 def fit_noise(
     problem: Problem, nuisance: Float[Array, "T C"], place: Place, *, first: bool
 ) -> tuple[noise.Models, noise.Fit, float]:
@@ -164,11 +188,16 @@ def fit_noise(
     coefficients = np.linalg.lstsq(columns, problem.values, rcond=None)[0]
     mean = columns @ coefficients
     floor = least_variance(problem, mean, float(coefficients[-1]))
-    models = noise.candidates(scales(problem, mean, columns[:, -1])[: 1 if first else None])
+    if first:
+        models, filters = noise.stationary(len(mean))
+    else:
+        models = noise.candidates(scales(problem, mean, columns[:, -1]))
+        filters = noise.Whitener(models)
     # Midpoint and width were fitted too, and what they took from slow noise must be given back.
     slopes = local_columns(on_axis(problem.steps, place.axis), place.midpoint, place.width)[1:].T
     columns = np.column_stack([columns, slopes[:, np.abs(slopes).max(axis=0) > 1e-3]])
-    return models, noise.fit(models, columns, problem.values, floor, prior_power=PRIOR_POWER), floor
+    fitted = noise.fit(models, columns, problem.values, floor, prior_power=PRIOR_POWER, filters=filters)
+    return models, fitted, floor
 
 
 def scales(

@@ -43,7 +43,14 @@ class Evidence:
     logistic: Int[Index, " B"]
 
 
-def evidence(schedule: bytes, curves: Float[Array, "T B"], floor: float, *, single: bool = False) -> Evidence:
+def evidence(
+    schedule: bytes,
+    curves: Float[Array, "T B"],
+    floor: float,
+    *,
+    sign: int = 0,
+    single: bool = False,
+) -> Evidence:
     """How much better a drift plus a logistic explains each curve than two drifts do.
 
     log ratio = max_phi,g l(constant + d + g; phi) - max_phi,d' l(constant + d + d'; phi)
@@ -51,7 +58,8 @@ def evidence(schedule: bytes, curves: Float[Array, "T B"], floor: float, *, sing
     with l the Gaussian AR(1) likelihood, variance and coefficients maximised over. d is the best single
     drift, chosen anew once g is known, since an early transient hides a later change. Both sides have one
     shape beyond d: what only shows that d has the wrong form speaks for d' as much as for g, so that under
-    no effect the log ratio is small, often negative. ``floor`` is the least marginal variance. ``single``
+    no effect the log ratio is small, often negative. ``floor`` is the least marginal variance. With ``sign``
+    1 or -1 a logistic explains nothing unless it rises or falls. ``single``
     precision is twice as fast, and enough for curves without a transition.
     """
     known = shapes_of(schedule, np.dtype(np.float32 if single else np.float64))
@@ -72,7 +80,7 @@ def evidence(schedule: bytes, curves: Float[Array, "T B"], floor: float, *, sing
     final = drift.copy()
     todo = np.arange(num_curves)
     for last_round in (False, True):
-        best = [beside(known, products, f, drift[todo], todo) for f in range(len(PHIS))]
+        best = [beside(known, products, f, drift[todo], todo, sign) for f in range(len(PHIS))]
         rest = np.array(
             [products.total[f, todo] - alone_gain[f][drift[todo], todo] for f in range(len(PHIS))]
         )
@@ -142,9 +150,10 @@ def project(known: Shapes, curves: Float[Array, "T B"]) -> Products:
     neighbours = np.zeros_like(curves)
     neighbours[1:] += curves[:-1]
     neighbours[:-1] += curves[1:]
-    plain, lagged = known.shapes @ curves, known.shapes @ neighbours
+    both = known.shapes @ np.concatenate([curves, neighbours], axis=1)
+    plain, lagged = both[:, : curves.shape[1]], both[:, curves.shape[1] :]
     inner = plain - known.shapes[:, [0, -1]] @ curves[[0, -1]]
-    on, total = np.empty((len(PHIS), *plain.shape), dtype=plain.dtype), []
+    on, total = np.empty((len(PHIS), *plain.shape), dtype=both.dtype), []
     for f, phi in enumerate(PHIS):
         filtered = precision(curves, phi)
         constant = filtered.sum(axis=0)
@@ -165,7 +174,7 @@ class Beside:
 
 
 def beside(
-    known: Shapes, products: Products, f: int, drift: Int[Index, " b"], which: Int[Index, " b"]
+    known: Shapes, products: Products, f: int, drift: Int[Index, " b"], which: Int[Index, " b"], sign: int = 0
 ) -> Beside:
     """What the best second drift and the best logistic explain beyond the constant and ``drift``."""
     D = known.num_drifts
@@ -174,7 +183,10 @@ def beside(
     own = known.square[f][drift]
     rest = known.square[f][:, None] - cross**2 / own
     gain = on - cross * (on[drift, np.arange(len(drift))] / own)
+    wrong = gain[D:] * sign < 0 if sign else None
     gain *= gain
+    if wrong is not None:
+        gain[D:][wrong] = 0
     gain /= np.maximum(rest, COLLINEAR * known.square[f][:, None])
     logistic = gain[D:].argmax(axis=0)
     return Beside(

@@ -18,6 +18,8 @@ NUM_ERRORS = 5.0
 REGULAR = 0.4  # the standard error of log width up to which the information matrix is believed
 MOST_PLACES = 60
 MOST_EXTENSIONS = 3
+SLOW = (0.88, 0.91)  # autocorrelations between which the interval is stretched more and more
+MOST_STRETCH = 0.3
 
 
 def midpoint_interval(
@@ -54,7 +56,28 @@ def midpoint_interval(
         first, last = int(inside[0]), int(inside[-1])
         if not search.extend(first == 0, last == len(m) - 1):
             break
-    return crossing(m, deviance, first, -1, threshold), crossing(m, deviance, last, 1, threshold)
+    low, high = crossing(m, deviance, first, -1, threshold), crossing(m, deviance, last, 1, threshold)
+    longer = stretch(x, fitted)
+    centre_x = fitted.place.midpoint
+    return centre_x + longer * (low - centre_x), centre_x + longer * (high - centre_x)
+
+
+def stretch(x: Float[Array, " T"], fitted: Transition) -> float:
+    """What the interval must be longer by where slow noise is as slow as the transition.
+
+    c is simulated at the noise that was found, and an autocorrelation near 1 is found too small as often as
+    too large. That costs coverage only where the transition lasts for several correlation times, since a
+    sharper one is judged by the records around it. Both numbers below were chosen by simulation.
+    """
+    models, noise_ = fitted.models, fitted.noise
+    phi = models.autocorrelation
+    slow = (models.slow**2).mean(axis=1) * (1 + phi) / np.maximum(1 - phi, 1e-6)
+    share = slow / (slow + (models.fast**2).mean(axis=1))
+    found = float(noise_.weight @ (phi * share))
+    onset, end = np.searchsorted(x, fitted.place.midpoint + fitted.place.width * np.array([-0.5, 0.5]))
+    lasts = min(max((end - onset) * (1 - found) / 2, 0.0), 1.0)
+    slowness = min(max((found - SLOW[0]) / (SLOW[1] - SLOW[0]), 0.0), 1.0)
+    return float(1 + MOST_STRETCH * lasts * slowness)
 
 
 def crossing(m: Float[Array, " K"], deviance: Float[Array, " K"], at: int, side: int, level: float) -> float:

@@ -16,9 +16,13 @@ AXES: tuple[Axis, Axis] = ("linear", "log")
 
 LOGIT_SPAN = 2 * math.log(9)  # from 10% to 90% of a logistic, in units of its scale
 WIDTH_RATIO = 2.5
+WIDE = 15.0  # record intervals
+FINE_WIDTH_RATIO = 1.5
 MIN_RECORDS_PER_LEVEL = 3
 # What takes more than half of the records is a drift, not a transition.
 MAX_WIDTH_FRACTION = 0.5
+# Neighbours in the grid differ by up to 0.2 of the height.
+SAME = 0.05
 
 
 def on_axis(steps: Float[Array, "..."], axis: Axis) -> Float[Array, "..."]:
@@ -71,9 +75,11 @@ class Grid:
 def grid(schedule: bytes) -> Grid:
     """The grid for the steps in ``schedule`` (float64 bytes, so that it can be remembered).
 
-    Widths are 0 (a step in every record interval) and 3, 7.5, 19, ... record intervals, up to half of the
-    records; midpoints lie 0.4 of a width apart. At least three records lie on either side of a midpoint,
-    and 10% and 90% lie within the records: otherwise one of the two levels is not seen.
+    Widths are 0 (a step in every record interval), 3, 7.5, 19 and from there on finer, up to half of the
+    records; midpoints lie 0.4 of a width apart, 0.2 of wide ones: what two drifts can nearly draw must be
+    drawn well to be told from them. At least three records lie on either side of a midpoint,
+    and 10% and 90% lie within the records: otherwise one of the two levels is not seen. A rise that both
+    axes draw alike stands there once, as a linear one.
     """
     steps = np.frombuffer(schedule, dtype=np.float64)
     num_records = len(steps)
@@ -81,28 +87,36 @@ def grid(schedule: bytes) -> Grid:
     axis: list[Array] = []
     midpoint: list[Array] = []
     width: list[Array] = []
-    widths = [0.0]
-    while (w := 3 * WIDTH_RATIO ** (len(widths) - 1)) <= MAX_WIDTH_FRACTION * num_records:
+    bases: list[Array] = []
+    widths, w = [0.0], 3.0
+    while w <= MAX_WIDTH_FRACTION * num_records:
         widths.append(w)
+        w *= WIDTH_RATIO if w < WIDE else FINE_WIDTH_RATIO
+    index = np.arange(num_records, dtype=np.float64)
     for w in widths:
         margin = max(first, w / 2)
         high = min(last, num_records - 1 - w / 2)
-        places = np.arange(margin, high + 1e-9, max(w / 2.5, 1.0))
+        places = np.arange(margin, high + 1e-9, max(w / (2.5 if w < WIDE else 5.0), 1.0))
+        linear: Array | None = None
         for number, name in enumerate(AXES):
-            if w == 0 and number:
-                continue  # a step is the same on both axes
             x = on_axis(steps, name)
-            index = np.arange(num_records, dtype=np.float64)
             m = np.interp(places, index, x)
             # As wide in x as w record intervals around the midpoint are.
             reach = np.interp(places + w / 2, index, x) - np.interp(places - w / 2, index, x)
-            axis.append(np.full(len(m), number))
-            midpoint.append(m)
-            width.append(reach if w else np.zeros(len(m)))
-    numbers = np.concatenate(axis).astype(np.int64)
-    m, w_x = np.concatenate(midpoint), np.concatenate(width)
-    bases = np.empty((len(m), num_records))
-    for number, name in enumerate(AXES):
-        mine = numbers == number
-        bases[mine] = rise(on_axis(steps, name), m[mine], w_x[mine])
-    return Grid(axis=numbers, midpoint=m, width=w_x, bases=bases)
+            if not w:
+                reach = np.zeros(len(m))
+            shape = rise(x, m, reach)
+            new = np.ones(len(m), dtype=bool)
+            if linear is not None:
+                new = np.abs(shape - linear).max(axis=1, initial=0) > SAME if w else ~new
+            linear = shape
+            axis.append(np.full(int(new.sum()), number))
+            midpoint.append(m[new])
+            width.append(reach[new])
+            bases.append(shape[new])
+    return Grid(
+        axis=np.concatenate(axis).astype(np.int64),
+        midpoint=np.concatenate(midpoint),
+        width=np.concatenate(width),
+        bases=np.concatenate(bases),
+    )

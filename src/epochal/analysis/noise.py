@@ -1,11 +1,12 @@
 """The working noise model: a slow part that records share, a fast part, and scales of both."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from scipy.linalg import solve_banded
+from scipy.signal import lfilter
 
 Array = NDArray[np.float64]
 
@@ -66,11 +67,16 @@ class Whitener:
         num_records = len(slow)
         predicted = np.empty((num_records + 1, len(models)))  # variance of the state before each record
         predicted[0] = 1.0
-        slow2, fast2, phi2 = slow**2, fast**2, phi**2
-        fresh = 1 - phi2
+        phi2, slow2, fast2 = phi**2, slow**2, fast**2
+        driven, fresh = phi2 * fast2, 1 - phi2
+        scratch = np.empty(len(models))
         for t in range(num_records):
-            before = predicted[t]
-            predicted[t + 1] = phi2 * before * fast2[t] / (slow2[t] * before + fast2[t]) + fresh
+            before, after = predicted[t], predicted[t + 1]
+            np.multiply(slow2[t], before, out=scratch)
+            scratch += fast2[t]
+            np.multiply(driven[t], before, out=after)
+            after /= scratch
+            after += fresh
         total = slow**2 * predicted[:-1] + fast**2
         self.slow, self.sd = slow, np.sqrt(total)
         self.gain = phi * predicted[:-1] * slow / total
@@ -78,28 +84,39 @@ class Whitener:
         self.log_det: Float[Array, " K"] = np.log(total).sum(axis=0)
 
     def __call__(self, columns: Float[Array, "T R"]) -> Float[Array, "K T R"]:
-        num_records, num_columns = columns.shape
-        errors = np.empty((num_records, len(self.log_det), num_columns))
-        state = np.zeros((len(self.log_det), num_columns))
-        slow, keep, gain = (a[:, :, None] for a in (self.slow, self.keep, self.gain))
-        for t in range(num_records):
-            np.subtract(columns[t], slow[t] * state, out=errors[t])
-            state = keep[t] * state + gain[t] * columns[t]
-        errors /= self.sd[:, :, None]
-        return errors.transpose(1, 0, 2)
+        # Models run along the last axis: the loop is over records, and its inner products are contiguous.
+        errors = columns[:, :, None] * np.ones(len(self.log_det))
+        driven = errors * self.gain[:, None]
+        state = np.zeros(errors.shape[1:])
+        scratch = np.empty_like(state)
+        for error, drive, slow, keep in zip(errors, driven, self.slow, self.keep, strict=True):
+            np.multiply(slow, state, out=scratch)
+            np.subtract(error, scratch, out=error)
+            state *= keep
+            state += drive
+        errors /= self.sd[:, None]
+        return errors.transpose(2, 0, 1)
+
+    def matrix(self, which: int) -> Float[Array, "T T"]:
+        """L^-1 of one model: the prediction errors of the unit vectors."""
+        num_records = len(self.sd)
+        state = np.zeros((num_records, num_records))
+        keep, gain = self.keep[:, which], self.gain[:, which]
+        for t in range(num_records - 1):
+            np.multiply(state[t], keep[t], out=state[t + 1])
+            state[t + 1, t] = gain[t]
+        state *= -self.slow[:, which, None]
+        state.flat[:: num_records + 1] += 1.0
+        state /= self.sd[:, which, None]
+        return state
 
 
-def whitening_matrix(models: Models, which: int) -> Float[Array, "T T"]:
-    """L^-1 of one model, from its filter as a bidiagonal system."""
-    filter_ = Whitener(models.pick(np.array([which])))
-    slow, keep, gain, sd = (a[:, 0] for a in (filter_.slow, filter_.keep, filter_.gain, filter_.sd))
-    num_records = len(sd)
-    bands = np.ones((2, num_records))
-    bands[1, :-1] = -keep[:-1]  # state[t + 1] = keep[t] state[t] + gain[t] values[t], state[0] = 0
-    driven = np.zeros((num_records, num_records))
-    driven[np.arange(1, num_records), np.arange(num_records - 1)] = gain[:-1]
-    state = solve_banded((1, 0), bands, driven, overwrite_b=True, check_finite=False)
-    return np.asarray((np.eye(num_records) - slow[:, None] * state) / sd[:, None])
+@functools.lru_cache(maxsize=16)
+def stationary(num_records: int) -> tuple[Models, Whitener]:
+    """The candidates with scales of 1 and their filters, which depend on the number of records only."""
+    one = np.ones(num_records)
+    models = candidates([(one, one)])
+    return models, Whitener(models)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -108,6 +125,7 @@ class Fit:
 
     weight: Float[Array, " K"]
     variance: Float[Array, " K"]
+    filters: Whitener
 
     @property
     def best(self) -> int:
@@ -121,18 +139,20 @@ def fit(
     floor: float,
     *,
     prior_power: float = 0.0,
+    filters: Whitener | None = None,
 ) -> Fit:
     """Restricted likelihood of each model around ``mean @ b``, b free, as weights.
 
     The restricted likelihood does not read the trend it has removed as an absence of slow noise, which is
     what makes the ordinary one find phi = .9 where it is .95. ``floor`` is the least sigma^2. The prior is
     (1 - phi)^prior_power: 0 is flat over the models, which crowd towards phi = 1; 1 is flat in phi.
+    ``filters`` are those of ``models``, where they are known already.
 
     Source: Harville 1977, J. Am. Stat. Assoc. 72, 320-338; near phi = 1, Chen & Deo 2009, Econometric
     Theory 25, 1143-1179.
     """
     num_records, num_mean = mean.shape
-    whitener = Whitener(models)
+    whitener = filters or Whitener(models)
     errors = whitener(np.column_stack([mean, values]))
     gram = errors.transpose(0, 2, 1) @ errors
     xx, xy, yy = gram[:, :num_mean, :num_mean], gram[:, :num_mean, num_mean], gram[:, num_mean, num_mean]
@@ -146,7 +166,7 @@ def fit(
     )
     log_likelihood += prior_power * np.log1p(-models.autocorrelation)
     weight = np.exp(log_likelihood - log_likelihood.max())
-    return Fit(weight=weight / weight.sum(), variance=variance)
+    return Fit(weight=weight / weight.sum(), variance=variance, filters=whitener)
 
 
 def draw(models: Models, fitted: Fit, num_draws: int, generator: np.random.Generator) -> Float[Array, "T B"]:
@@ -154,10 +174,9 @@ def draw(models: Models, fitted: Fit, num_draws: int, generator: np.random.Gener
     chosen = generator.choice(len(models), size=num_draws, p=fitted.weight)
     shock, white = generator.standard_normal((2, models.slow.shape[1], num_draws))
     phi = models.autocorrelation[chosen]
-    root = np.sqrt(1 - phi**2)
-    state = shock  # in place: u_1 is stationary already
-    for t in range(1, len(state)):
-        state[t] *= root
-        state[t] += phi * state[t - 1]
-    noise = models.slow[chosen].T * state + models.fast[chosen].T * white
+    shock[1:] *= np.sqrt(1 - phi**2)  # u_1 is stationary already
+    for each in np.unique(phi):
+        mine = phi == each
+        shock[:, mine] = lfilter([1.0], [1.0, -each], shock[:, mine], axis=0)
+    noise = models.slow[chosen].T * shock + models.fast[chosen].T * white
     return np.asarray(np.sqrt(fitted.variance[chosen]) * noise)

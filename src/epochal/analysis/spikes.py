@@ -1,12 +1,13 @@
 """Excursions that return: single records out of line, and short stays at another level."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from epochal.analysis.evidence import PHIS, log_likelihood, precision
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 HALF_WINDOW = 3
 SCALE_HALF_WINDOW = 12
@@ -27,9 +28,15 @@ def without_spikes(values: Float[Array, " T"]) -> Float[Array, " T"]:
 
     Source: Hampel 1974, J. Am. Stat. Assoc. 69, 383-393.
     """
+    spikes, middle = single_spikes(values)
+    return np.where(spikes, middle, values)
+
+
+def single_spikes(values: Float[Array, " T"]) -> tuple[Bool[Mask, " T"], Float[Array, " T"]]:
+    """Which records are spikes, and the local median at each record."""
     num_records = len(values)
     if num_records <= 2 * HALF_WINDOW + 1:
-        return values
+        return np.zeros(num_records, dtype=bool), values
     middle = values.copy()
     windows = np.lib.stride_tricks.sliding_window_view(values, 2 * HALF_WINDOW + 1)
     middle[HALF_WINDOW:-HALF_WINDOW] = np.median(windows, axis=1)
@@ -39,7 +46,7 @@ def without_spikes(values: Float[Array, " T"]) -> Float[Array, " T"]:
     )
     usual = np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * SCALE_HALF_WINDOW + 1), axis=1)
     scale = TO_SD * np.maximum(usual, np.median(distance)) + SMALLEST_SCALE * np.ptp(values)
-    return np.where(distance > NUM_SCALES * scale, middle, values)
+    return distance > NUM_SCALES * scale, middle
 
 
 def short_stay(

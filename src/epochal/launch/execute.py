@@ -319,6 +319,7 @@ def _close(
             metrics,
             [sizes[member.pack_key()] for member in request.members],
             lambda done, of: listener.phase("finding transitions", done, of),
+            diverged={m for m, outcome in enumerate(outcomes) if outcome.status == "diverged"},
         )
     )
 

@@ -161,8 +161,10 @@ def _events(run: RunLike) -> list[dict[str, Any]]:
     labels = dict(member_table(run).select("member", "label").iter_rows())
     rows = []
     for event in run.events.iter_rows(named=True):
+        is_step = event["name"] not in ("ratio", "plateau")  # their intervals are of other quantities
         numbers = {
-            c: _number(event.get(c), steps_text if c in EVENT_STEPS else number) for c in EVENT_NUMBERS
+            c: _number(event.get(c), steps_text if c in EVENT_STEPS and is_step else number)
+            for c in EVENT_NUMBERS
         }
         words = {
             c: as_text(event.get(c)) if event.get(c) is not None else ""

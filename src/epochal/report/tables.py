@@ -31,6 +31,7 @@ class MemberRow:
     generalisation: Shown
     delay: Shown
     ratio: Shown
+    learning: Shown
     outcome: str
     is_bad: bool
 
@@ -51,6 +52,9 @@ class GroupRow:
 def member_rows(run: RunLike) -> list[MemberRow]:
     """Every member in its order, whatever became of it."""
     first, second = (_by_member(run, name) for name in PRIMARY)
+    delays, ratios, learnt, plateaus = (
+        _by_member(run, name) for name in ("delay", "ratio", "learning", "plateau")
+    )
     outcomes = {row["member"]: row for row in run.members.iter_rows(named=True)}
     rows = []
     for member, label in member_table(run).select("member", "label").iter_rows():
@@ -61,8 +65,9 @@ def member_rows(run: RunLike) -> list[MemberRow]:
                 label=label,
                 memorisation=event_shown(a),
                 generalisation=event_shown(b),
-                delay=_between(a, b, "delay"),
-                ratio=_between(a, b, "ratio"),
+                delay=_between(a, b, "delay", delays.get(member)),
+                ratio=_between(a, b, "ratio", ratios.get(member)),
+                learning=learning_shown(learnt.get(member), plateaus.get(member)),
                 outcome=outcome_text(outcome, is_done=run.is_done),
                 is_bad=outcome["outcome"] == "diverged",
             )
@@ -128,6 +133,19 @@ def event_shown(event: Mapping[str, Any] | None) -> Shown:
     return Shown(text=f"{steps_text(step)}{interval}{doubt}", exact=_exact(step), order=step, note=reason)
 
 
+def learning_shown(event: Mapping[str, Any] | None, plateau: Mapping[str, Any] | None) -> Shown:
+    """What became of learning; why, and the level it waited at, as a note."""
+    if event is None:
+        return Shown(text="–")
+    outcome, _, why = str(event["reason"]).partition(": ")
+    if plateau is not None and plateau["height"] is not None:
+        why += (
+            f"; validation between at {number(plateau['height'])} "
+            f"[{number(plateau['low'])}, {number(plateau['high'])}]"
+        )
+    return Shown(text=outcome, note=why)
+
+
 def outcome_text(row: Mapping[str, Any], *, is_done: bool) -> str:
     """How a member's training ended, without hiding that it did not."""
     step = "" if row["outcome_step"] is None else f" at step {steps_text(row['outcome_step'])}"
@@ -154,8 +172,16 @@ def number(value: float | None) -> str:
     return f"{value:.4g}"
 
 
-def _between(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None, kind: str) -> Shown:
-    """Delay or ratio from memorisation to generalisation; a lower limit where the latter was not reached."""
+def _between(
+    a: Mapping[str, Any] | None,
+    b: Mapping[str, Any] | None,
+    kind: str,
+    estimate: Mapping[str, Any] | None,
+) -> Shown:
+    """Delay or ratio from memorisation to generalisation; a lower limit where the latter was not reached.
+
+    ``estimate`` is the row of the run that holds it with its interval; runs before there was one have none.
+    """
     start = _step(a)
     if a is None or b is None or not math.isfinite(start) or (kind == "ratio" and start <= 0):
         return Shown(text="–")
@@ -165,6 +191,11 @@ def _between(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None, kind: str
         return Shown(text="–")
     value = end - start if kind == "delay" else end / start
     text = steps_text(value) if kind == "delay" else f"{value:.3g}"
+    if not limit and estimate is not None and estimate["low"] is not None and estimate["high"] is not None:
+        low, high = (
+            steps_text(x) if kind == "delay" else f"{x:.3g}" for x in (estimate["low"], estimate["high"])
+        )
+        text += f" [{low}, {high}]"
     return Shown(text=f"> {text}" if limit else text, exact=_exact(value), order=math.inf if limit else value)
 
 
