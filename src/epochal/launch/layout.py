@@ -19,7 +19,7 @@ from epochal.launch.packs import Pack, packs_of
 from epochal.store.paths import RunPaths
 
 KNOWN: dict[str, InProcess] = {"mlp": "vmap", "transformer": "vmap"}
-"""Kinds of model that gain from batching at every size measured (bench/results/populations.md)."""
+"""Kinds of model that gain from batching, but in large packs of wide ones (bench/results/populations.md)."""
 
 GAIN = 1.15
 """``vmap`` has to be this much faster than ``loop``, whose results do not depend on a member's neighbours."""
