@@ -56,7 +56,7 @@ def coupling(
     perfect order would give: 1/S! without ties. The 95% interval holds the tau of normal times under which
     that of the runs is no surprise. Under no effect tau is 0 and p uniform or larger.
 
-    Kendall's tau and not lags about their median, which also forgive a constant lag: those have .05 to .15
+    Kendall's tau and not lags about their median, which also forgive a constant lag: those have .01 to .14
     more power where nothing is censored, but a censored run has no lag, and with a fifth of the runs censored
     their power falls to .13 from .38 (5 runs) and .54 from .81 (10). Tau is also the same on any axis of time
     (bench/results/calibration-coupling.md).
