@@ -28,7 +28,7 @@ DetachOption = Annotated[
 
 @app.command()
 def demo(detach: DetachOption = False, runs: RunsOption = None, as_json: JsonOption = False) -> None:
-    """The main job in a minute: five networks memorise, then generalise."""
+    """The main job in a minute: five networks that grok addition."""
     _train("algorithmic", ["preset=demo"], runs, as_json, is_detached=detach)
 
 
