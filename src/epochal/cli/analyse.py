@@ -57,7 +57,7 @@ def analyse(
     runs: RunsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Find when runs or logs changed, and what changed with them. In runs, or in logs from elsewhere; exploratory."""
+    """Find when runs or logs changed, and what changed with them. What it finds is exploratory."""
     from epochal.report import analysing
 
     for given, option in ((kind, "kind"), (align_kind, "align-kind")):
