@@ -2,6 +2,7 @@
 
 import difflib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,8 @@ class NameIn:
     or_own: bool = False
 
     @property
-    def names(self) -> list[str]:
-        files = (ROOT / self.folder).glob("[!_]*.py")
-        return sorted(file.stem for file in files)
+    def names(self) -> tuple[str, ...]:
+        return _files(self.folder)
 
     @property
     def allowed(self) -> str:
@@ -50,3 +50,9 @@ class NameIn:
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
         return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+
+@cache
+def _files(folder: str) -> tuple[str, ...]:
+    """Looked up once: every member of a population is checked against them."""
+    return tuple(sorted(file.stem for file in (ROOT / folder).glob("[!_]*.py")))

@@ -13,7 +13,3 @@ class Outcome:
     status: Status
     step: int
     reason: str = ""
-
-    @property
-    def has_ended(self) -> bool:
-        return self.status != "running"
