@@ -53,12 +53,21 @@ def read_spec(run: Path) -> dict[str, Any]:
     if not path.exists():
         raise UserError(f"{run} is not a run (it has no spec.json); `epochal ls` lists the runs")
     spec = read_json(path)
-    if spec.get("format") != RUN_FORMAT:
+    check_format(run, spec, RUN_FORMAT)
+    return spec
+
+
+def check_format(path: Path, content: Mapping[str, Any], known: int) -> None:
+    """Refuses a document of a format that this version does not read.
+
+    Raises:
+        UserError: its ``format`` is another one than ``known``.
+    """
+    if content.get("format") != known:
         raise UserError(
-            f"{run} has format {spec.get('format')!r}, this version of epochal reads {RUN_FORMAT}; "
+            f"{path} has format {content.get('format')!r}, this version of epochal reads {known}; "
             "open it with the version that wrote it"
         )
-    return spec
 
 
 def write_parquet(path: Path, frame: pl.DataFrame) -> None:

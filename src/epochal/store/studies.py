@@ -14,7 +14,7 @@ import polars as pl
 
 from epochal.core.values.errors import UserError
 from epochal.store.catalog import run_paths
-from epochal.store.documents import read_json, read_parquet, write_json
+from epochal.store.documents import check_format, read_json, read_parquet, write_json
 from epochal.store.paths import RunPaths
 
 STUDY_FORMAT = 1
@@ -115,9 +115,5 @@ def _read(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     content = read_json(path)
-    if content.get("format") != STUDY_FORMAT:
-        raise UserError(
-            f"{path} has format {content.get('format')!r}, this version of epochal reads {STUDY_FORMAT}; "
-            "open it with the version that wrote it"
-        )
+    check_format(path, content, STUDY_FORMAT)
     return content
