@@ -16,6 +16,7 @@ from types import ModuleType
 import pytest
 
 SCRIPT = Path(__file__).parents[1] / "do"
+SIDE_BY_SIDE = "<--numprocesses=auto><--maxprocesses=4><--dist=worksteal>"
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="stand-ins are shell scripts; un-skip with .exe ones")
 
@@ -136,8 +137,15 @@ def test_an_older_python_gets_one_line() -> None:
 def test_arguments_and_exit_code_pass_through_from_any_folder(ready: ModuleType) -> None:
     tool(ready, "pytest", 'pwd; printf "<%s>" "$@"; exit 3')
     result = run(ready, "test", "-k", "two words")
-    assert result.stdout == f"{ready.ROOT}\n<-k><two words>"
+    assert result.stdout == f"{ready.ROOT}\n{SIDE_BY_SIDE}<-k><two words>"
     assert result.returncode == 3
+
+
+@pytest.mark.parametrize("subject", ["tests/test_do.py", "tests/core/test_axes.py::test_one"])
+def test_tests_of_one_file_run_in_one_process(ready: ModuleType, subject: str) -> None:
+    tool(ready, "pytest", 'printf "<%s>" "$@"')
+    assert run(ready, "test", "-x", subject).stdout == f"<-x><{subject}>"
+    assert run(ready, "test", "tests/core").stdout == f"{SIDE_BY_SIDE}<tests/core>"
 
 
 def test_check_runs_every_tool_and_names_those_that_failed(ready: ModuleType) -> None:

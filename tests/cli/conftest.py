@@ -1,5 +1,6 @@
 """The command line in-process: what it prints and how it ends."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +27,42 @@ class Ended:
 
 
 Call = Callable[..., Ended]
+Have = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Have:
+    """The run of ``epochal run`` and these words, made once for all tests that name them: to be read only."""
+    folder = tmp_path_factory.mktemp("finished")
+    made: dict[tuple[str, ...], Path] = {}
+
+    def finished(*words: str) -> Path:
+        if words not in made:
+            place = folder / str(len(made))
+            with pytest.raises(SystemExit) as end:
+                main(("run", *words, "--runs", str(place)))
+            assert end.value.code == 0
+            (made[words],) = place.glob("[!.]*")
+        return made[words]
+
+    return finished
 
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("EPOCHAL_RUNS", str(tmp_path / "runs"))
     return tmp_path / "runs"
+
+
+@pytest.fixture
+def have(finished: Have, runs: Path) -> Have:
+    """Puts a finished run into the folder of runs, as ``epochal run`` and these words would."""
+
+    def have(*words: str) -> Path:
+        run = finished(*words)
+        return Path(shutil.copytree(run, runs / run.name))
+
+    return have
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from epochal.launch.follow import follow
 from epochal.launch.listener import Silent, Start
 from epochal.launch.stop import ask_to_stop
 from epochal.store.lock import acquire, holder, is_held, release
-from tests.cli.conftest import TINY, Call
+from tests.cli.conftest import TINY, Call, Have
 
 ENDLESS = [*TINY[:3], "max_steps=1000000", "record_every=500", "threads=1"]
 COMMAND = [sys.executable, "-m", "epochal.cli"]
@@ -102,9 +102,8 @@ def test_bad_input_ends_at_once_and_leaves_nothing(
     assert not runs.exists()
 
 
-def test_only_that_very_process_is_asked(call: Call, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert call("run", "algorithmic", *TINY).code == 0
-    (path,) = runs.glob("[!.]*")
+def test_only_that_very_process_is_asked(have: Have, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = have("algorithmic", *TINY)
     (path / "DONE").unlink()
     asked: list[int] = []
     monkeypatch.setattr(signal, "pidfd_send_signal", lambda *_: asked.append(1))
@@ -142,6 +141,7 @@ class Hearing(Silent):
         of_pack[step] = {name: values.tolist() for name, values in record.items()}
 
 
+@pytest.mark.usefixtures("without_pages")
 def test_a_watcher_hears_what_the_training_process_hears(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inside, outside = Hearing(), Hearing()
     monkeypatch.setattr("epochal.api._listener", lambda _: inside)

@@ -9,17 +9,15 @@ import pytest
 
 from epochal.store.difference import first_difference, is_same, relative
 from epochal.store.states import load_state_at, save_state
-from tests.cli.conftest import TINY, Call
+from tests.cli.conftest import TINY, Call, Have
 
 NAN, INF = float("nan"), float("inf")
 
 
 @pytest.fixture
-def made(call: Call, runs: Path) -> Path:
+def made(have: Have, runs: Path) -> Path:
     """A finished run of two packs with two members each, with a copy of itself beside it."""
-    words = [*TINY[:1], *TINY[2:], "width=8,12", "seed=0:2", "snapshot_every=10"]
-    assert call("run", "algorithmic", *words).code == 0
-    (path,) = runs.glob("[!.]*")
+    path = have("algorithmic", *TINY[:1], *TINY[2:], "width=8,12", "seed=0:2", "snapshot_every=10")
     shutil.copytree(path, runs / "copy")
     return path
 

@@ -7,14 +7,14 @@ import polars as pl
 import pytest
 
 import epochal
-from tests.cli.conftest import TINY, Call
+from tests.cli.conftest import TINY, Call, Have
 
 GRID = ["weight_decay=0.1,1,3", "train_fraction=0.3,0.5,0.7", "seed=0:2"]
 
 
-def test_a_figure_of_two_runs_is_written_with_its_numbers(call: Call, runs: Path, tmp_path: Path) -> None:
+def test_a_figure_of_two_runs_is_written_with_its_numbers(call: Call, have: Have, tmp_path: Path) -> None:
     for decay in ("0.5", "1"):
-        assert call("run", "algorithmic", *TINY, f"weight_decay={decay}").code == 0
+        have("algorithmic", *TINY, f"weight_decay={decay}")
     options = ["--width", "3.25in", "--font", "8", "--formats", "svg,png", "-o", str(tmp_path / "paper")]
     ended = call("figure", "accuracy", "weight_decay_0.5", "weight_decay_1", "x=linear", *options)
     assert (ended.code, ended.err) == (0, "")
@@ -68,17 +68,18 @@ def test_a_grid_is_one_run_with_its_phases_on_the_page(call: Call, runs: Path, t
     ],
 )
 def test_what_cannot_be_drawn_is_one_line_and_nothing_is_written(
-    call: Call, runs: Path, tmp_path: Path, words: list[str], message: str
+    call: Call, have: Have, tmp_path: Path, words: list[str], message: str
 ) -> None:
     if "TINY" in words:
-        call("run", "algorithmic", *TINY, "probes=loss,accuracy")
-        words = [next(runs.glob("[!.]*")).name if word == "TINY" else word for word in words]
+        name = have("algorithmic", *TINY, "probes=loss,accuracy").name
+        words = [name if word == "TINY" else word for word in words]
     ended = call("figure", *words, "-o", str(tmp_path / "new"))
     assert ended.code == 2 and len(ended.complaint) == 1 and message in ended.complaint[0]
     assert not (tmp_path / "new").exists()
 
 
-def test_runs_are_listed_by_name_field_and_outcome(call: Call, runs: Path) -> None:
+@pytest.mark.usefixtures("without_pages")
+def test_runs_are_listed_by_name_field_and_outcome(call: Call) -> None:
     for words in (
         ["weight_decay=0.5"],
         ["weight_decay=1", "seed=0:3"],

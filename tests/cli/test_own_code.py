@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import epochal
-from tests.cli.conftest import TINY, Call
+from tests.cli.conftest import TINY, Call, Have
 
 IMAGES = ("run", "images", "n_train=40", "batch_size=10", "max_steps=3", "record_every=1", "threads=1")
 
@@ -112,6 +112,7 @@ def test_one_line_exit_code_2_nothing_left(
     assert not runs.exists() or not list(runs.glob("[!.]*/spec.json")) or word == "probes=./probes.py:late"
 
 
+@pytest.mark.usefixtures("without_pages")
 def test_what_vmap_cannot_batch_is_told_and_trains_in_turn(call: Call, folder: Path) -> None:
     asked = call(*IMAGES, "model=./models.py:Recurrent", "seed=0:2", "executor=vmap")
     assert asked.code == 2 and "executor=loop" in asked.complaint[0]
@@ -166,10 +167,9 @@ def test_new_and_check_say_what_they_take(
     assert ended.code == 2 and len(ended.complaint) == 1 and message in ended.complaint[0]
 
 
-def test_measuring_from_the_command_line(call: Call, runs: Path, folder: Path) -> None:
+def test_measuring_from_the_command_line(call: Call, have: Have, folder: Path) -> None:
     call("new", "probe", "mine")
-    call("run", "algorithmic", *TINY, "seed=0:2", "snapshot_every=10")
-    (path,) = runs.glob("[!.]*")
+    path = have("algorithmic", *TINY, "seed=0:2", "snapshot_every=10")
     words = ("probe", path.name, "./mine.py:mine", "weight_norm", "mine.threshold=0.1")
     ended = call(*words, "--members", "0:1", "--steps", "10,20")
     assert ended.code == 0 and ended.out.count("table   ") == 2 and "(2 rows)" in ended.out
@@ -195,9 +195,8 @@ def test_measuring_from_the_command_line(call: Call, runs: Path, folder: Path) -
         (("lss",), "did you mean 'loss'"),
     ],
 )
-def test_probe_says_what_it_takes(call: Call, runs: Path, words: tuple[str, ...], message: str) -> None:
-    call("run", "algorithmic", *TINY)
-    (path,) = runs.glob("[!.]*")
+def test_probe_says_what_it_takes(call: Call, have: Have, words: tuple[str, ...], message: str) -> None:
+    path = have("algorithmic", *TINY)
     ended = call("probe", path.name, *words)
     assert ended.code == 2 and len(ended.complaint) == 1 and message in ended.complaint[0]
 

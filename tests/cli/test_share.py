@@ -12,14 +12,12 @@ import torch
 import epochal
 from epochal.store.archive import pack, unpack
 from epochal.store.lock import acquire, release
-from tests.cli.conftest import TINY, Call
+from tests.cli.conftest import TINY, Call, Have
 
 
 @pytest.fixture
-def made(call: Call, runs: Path) -> Path:
-    assert call("run", "algorithmic", *TINY, "seed=0:2", "snapshot_every=10").code == 0
-    (path,) = runs.glob("[!.]*")
-    return path
+def made(have: Have) -> Path:
+    return have("algorithmic", *TINY, "seed=0:2", "snapshot_every=10")
 
 
 def test_there_and_back_again(call: Call, runs: Path, made: Path, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def test_a_study_says_its_verdicts_and_where_its_page_is(call: Call, tmp_path: P
     assert [row["exploratory"] for row in rows] == [True, True]
 
 
+@pytest.mark.usefixtures("without_pages")
 def test_an_interrupted_study_says_how_to_go_on(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,6 +85,7 @@ def test_errors_are_one_line_and_leave_nothing(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.usefixtures("without_pages")
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [

@@ -143,6 +143,7 @@ def sys_modules() -> dict[str, Any]:
     return sys.modules
 
 
+@pytest.mark.usefixtures("without_pages")
 def test_a_copy_that_was_edited_is_refused(folder: Path) -> None:
     run = epochal.run("images", model="./net.py:Net", progress=False, **TINY)
     (copy,) = (run.path / "code").iterdir()

@@ -1,13 +1,15 @@
-"""Runs one request in a process of its own that kills itself at a chosen moment.
+"""Runs one request in processes of their own that kill themselves at chosen moments.
 
-``python -m tests.launch.driver RUNS MOMENT``; moments: ``never``, ``step:K`` (after update K),
-``write:N`` (half-way through the N-th write of the process), ``rename:N`` (before the N-th rename),
-``done`` (when everything but the metrics and ``DONE`` is written).
+``python -m tests.launch.driver`` reads lines of a moment, a tab and a folder of runs, and answers each with
+the exit status of the process. Moments: ``never``, ``step:K`` (after update K), ``write:N`` (half-way through
+the N-th write of the process), ``rename:N`` (before the N-th rename), ``done`` (when everything but the
+metrics and ``DONE`` is written). Each process is a fork of this one, which only imports: that takes seconds.
 """
 
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import NoReturn
 
@@ -71,5 +73,21 @@ def main(runs: str, moment: str) -> None:
     )
 
 
+def in_a_process(runs: str, moment: str) -> int:
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            main(runs, moment)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    for line in sys.stdin:
+        wanted_moment, wanted_runs = line.rstrip("\n").split("\t")
+        print(in_a_process(wanted_runs, wanted_moment), flush=True)

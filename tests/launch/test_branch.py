@@ -8,12 +8,15 @@ import pytest
 
 from epochal import api
 from epochal.core.values.errors import UserError
+from epochal.report.page import write_report
 from epochal.store.run import Run
 
 TINY: dict[str, Any] = {
     "modulus": 7, "width": 8, "heads": 2, "max_steps": 40, "record_every": 10, "snapshot_every": 20,
     "batch_size": 8, "threads": 1, "snapshot_optimizer": True,
 }  # fmt: skip
+
+pytestmark = pytest.mark.usefixtures("without_pages")
 
 
 def trained(runs: Path, **fields: Any) -> Run:
@@ -22,6 +25,12 @@ def trained(runs: Path, **fields: Any) -> Run:
 
 def branch(runs: Path, where: str, **fields: Any) -> Run:
     return api.run("algorithmic", runs=runs, progress=False, checkpoint=where, **fields)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished run of two members with the optimiser in its snapshots; to be read only."""
+    return trained(tmp_path_factory.mktemp("two") / "runs", seed="0:2")
 
 
 def late(run: Run, after: int) -> bytes:
@@ -35,6 +44,7 @@ def test_with_the_optimiser_in_the_snapshot_a_branch_repeats_its_source_bit_for_
     assert same.metrics["step"].min() == 20
     assert late(same, 20) == late(source, 20)
     assert same.members.select("weight_decay", "seed").equals(source.members.select("weight_decay", "seed"))
+    assert write_report(same).exists()
 
 
 def test_parameters_alone_begin_with_a_fresh_optimiser(tmp_path: Path) -> None:
@@ -56,9 +66,9 @@ def test_the_last_state_holds_the_optimiser_anyway(tmp_path: Path) -> None:
     assert late(onward, 40) == late(longer, 40)
 
 
-def test_changed_fields_act_from_there_on_and_axes_multiply(tmp_path: Path) -> None:
-    source = trained(tmp_path, seed="0:2")
-    swept = branch(tmp_path, f"{source.name}@20", weight_decay="0,5", max_steps=60)
+def test_changed_fields_act_from_there_on_and_axes_multiply(two: Run, tmp_path: Path) -> None:
+    source = two
+    swept = branch(tmp_path, f"{source.path}@20", weight_decay="0,5", max_steps=60)
     assert swept.members.select("weight_decay", "seed").rows() == [(0.0, 0), (0.0, 1), (5.0, 0), (5.0, 1)]
     norms = {
         (decay, seed): swept.metrics.filter((swept.metrics["member"] == m) & (swept.metrics["step"] == 60))[
@@ -92,10 +102,10 @@ def test_one_member_can_be_chosen(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_continued_is_said_in_one_line(
-    tmp_path: Path, where: str, fields: dict[str, Any], said: str
+    two: Run, where: str, fields: dict[str, Any], said: str
 ) -> None:
-    source = trained(tmp_path, seed="0:2")
+    runs = two.path.parent
     with pytest.raises(ValueError, match=said) as error:
-        branch(tmp_path, where.format(run=source.name), **fields)
+        branch(runs, where.format(run=two.name), **fields)
     assert isinstance(error.value, UserError) and "\n" not in str(error.value)
-    assert [path for path in tmp_path.glob("[!.]*") if path != source.path] == []
+    assert list(runs.glob("[!.]*")) == [two.path]

@@ -8,6 +8,7 @@ import pytest
 from epochal import api
 from epochal.core.values.errors import UserError
 from epochal.engine.train import train
+from epochal.report.page import write_report
 from epochal.store.run import Run
 
 TINY: dict[str, Any] = {
@@ -15,9 +16,17 @@ TINY: dict[str, Any] = {
     "batch_size": 8, "threads": 1,
 }  # fmt: skip
 
+pytestmark = pytest.mark.usefixtures("without_pages")
+
 
 def trained(runs: Path, **fields: Any) -> Run:
     return api.run("algorithmic", runs=runs, progress=False, **TINY | fields)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished run of two members; to be read only."""
+    return trained(tmp_path_factory.mktemp("two") / "runs", seed="0:2")
 
 
 def curves(run: Run, member: int) -> bytes:
@@ -37,6 +46,7 @@ def test_more_steps_are_the_steps_of_a_longer_run_bit_for_bit(tmp_path: Path) ->
     assert all(params(grown, m, 80) == params(long, m, 80) for m in (0, 1))
     assert grown.spec["origin"]["adopted"] == short.name
     assert short.metrics["step"].max() == 40, "the old run stays as it was"
+    assert write_report(grown).exists()
 
 
 def test_more_members_leave_the_old_ones_alone_and_get_the_numbers_of_one_run(tmp_path: Path) -> None:
@@ -59,7 +69,7 @@ def test_more_members_leave_the_old_ones_alone_and_get_the_numbers_of_one_run(tm
 
 
 def test_a_run_that_was_interrupted_goes_on_in_the_grown_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    two: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = trained(tmp_path / "whole", seed="0:4")
 
@@ -78,8 +88,7 @@ def test_a_run_that_was_interrupted_goes_on_in_the_grown_one(
     (path,) = (tmp_path / "cut").glob("[!.]*")
     grown = api.extend(api.load(path), runs=tmp_path / "cut", progress=False, seed="2:4")
     assert grown.metrics.height == whole.metrics.height and grown.is_done
-    alone = trained(tmp_path / "two", seed="0:2")
-    assert [curves(grown, m) for m in (0, 1)] == [curves(alone, m) for m in (0, 1)]
+    assert [curves(grown, m) for m in (0, 1)] == [curves(two, m) for m in (0, 1)]
 
 
 @pytest.mark.parametrize(
@@ -93,10 +102,10 @@ def test_a_run_that_was_interrupted_goes_on_in_the_grown_one(
         ({"weight_decay": -1}, "not allowed"),
     ],
 )
-def test_what_cannot_grow_is_said_in_one_line(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
-    old = trained(tmp_path, seed="0:2")
-    before = sorted(tmp_path.iterdir())
+def test_what_cannot_grow_is_said_in_one_line(two: Run, changes: dict[str, Any], said: str) -> None:
+    runs = two.path.parent
+    before = sorted(runs.iterdir())
     with pytest.raises(ValueError, match=said) as error:
-        api.extend(old, runs=tmp_path, progress=False, **changes)
+        api.extend(two, runs=runs, progress=False, **changes)
     assert isinstance(error.value, UserError) and "\n" not in str(error.value)
-    assert sorted(tmp_path.iterdir()) == before
+    assert sorted(runs.iterdir()) == before

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,26 @@ from epochal.store.snapshots import load_snapshot
 ROOT = Path(__file__).parents[2]
 
 
-def attempt(runs: Path, moment: str) -> int:
+Attempt = Callable[[Path, str], int]
+
+
+@pytest.fixture(scope="module")
+def attempt() -> Iterator[Attempt]:
     """Exit status of one process that trains until it is done or kills itself."""
-    command = [sys.executable, "-m", "tests.launch.driver", str(runs), moment]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr
-    return done.returncode
+    command = [sys.executable, "-m", "tests.launch.driver"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as driver:
+        assert driver.stdin is not None and driver.stdout is not None
+        asked, answers = driver.stdin, driver.stdout
+
+        def attempt(runs: Path, moment: str) -> int:
+            print(moment, runs, sep="\t", file=asked, flush=True)
+            status = int(answers.readline())
+            assert status in (0, -signal.SIGKILL)
+            return status
+
+        yield attempt
 
 
 def only_run(runs: Path) -> Run:
@@ -27,7 +42,7 @@ def only_run(runs: Path) -> Run:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def whole(attempt: Attempt, tmp_path_factory: pytest.TempPathFactory) -> Run:
     runs = tmp_path_factory.mktemp("whole")
     assert attempt(runs, "never") == 0
     return only_run(runs)
@@ -43,7 +58,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
         ["write:1", "rename:2", "write:3"],
     ],
 )
-def test_killed_and_resumed_equals_never_killed(whole: Run, tmp_path: Path, moments: list[str]) -> None:
+def test_killed_and_resumed_equals_never_killed(
+    attempt: Attempt, whole: Run, tmp_path: Path, moments: list[str]
+) -> None:
     for moment in moments:
         assert attempt(tmp_path, moment) == -signal.SIGKILL, f"{moment} did not come"
         assert not list(tmp_path.glob("*/DONE"))

@@ -94,6 +94,7 @@ def moved(options, view):
     assert table["at"].to_list() == table["step"].to_list() == [0, 10, 20]
 
 
+@pytest.mark.usefixtures("without_pages")
 def test_an_interrupted_run_is_measured_as_far_as_it_got(tmp_path: Path, monkeypatch: Any) -> None:
     from epochal.engine.train import train
 
@@ -136,6 +137,7 @@ def test_what_was_measured_before_an_interruption_is_kept(run: Run, monkeypatch:
     assert run.probe("loss", progress=False).height == 18
 
 
+@pytest.mark.usefixtures("without_pages")
 def test_a_member_has_no_rows_after_it_diverged(tmp_path: Path) -> None:
     settings = {**SETTINGS, "train_fraction": 0.4, "seed": 0, "snapshot_every": "1"}
     wild: dict[str, Any] = {"learning_rate": [1e-3, 1e3], "weight_decay": 1e300}

@@ -17,7 +17,7 @@ from epochal.engine.train import train
 from epochal.launch.mirror import _Copies
 
 FIELDS: dict[str, Any] = {
-    "modulus": 7, "heads": 2, "max_steps": 20, "record_every": 5, "seed": "0:2", "threads": 1,
+    "modulus": 7, "width": 8, "heads": 2, "max_steps": 20, "record_every": 5, "seed": "0:2", "threads": 1,
     "progress": False,
 }  # fmt: skip
 
@@ -140,6 +140,7 @@ def test_every_record_event_and_figure_is_mirrored(tmp_path: Path) -> None:
 
 
 @needs_wandb
+@pytest.mark.usefixtures("without_pages")
 @pytest.mark.parametrize("first", ["offline", "disabled"])
 def test_a_stopped_and_resumed_run_has_every_row_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
@@ -160,6 +161,7 @@ def test_a_stopped_and_resumed_run_has_every_row_once(
 
 
 @needs_wandb
+@pytest.mark.usefixtures("without_pages")
 @pytest.mark.parametrize("where", ["_opened", "rows", "results"])
 def test_a_failing_mirror_is_one_note(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], where: str

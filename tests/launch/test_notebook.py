@@ -38,6 +38,7 @@ def test_in_a_real_kernel(tmp_path: Path) -> None:
     assert figures[0]["data"]["text/html"].count("<svg") >= 3
 
 
+@pytest.mark.usefixtures("without_pages")
 def test_the_output_is_replaced_and_ends_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[str] = []
 
