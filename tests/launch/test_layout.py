@@ -194,11 +194,14 @@ def test_a_limit_of_the_caches_is_recorded_and_the_run_resumes_with_it(
     monkeypatch.setattr("epochal.launch.layout.FEWEST", 2)
     monkeypatch.setattr("epochal.launch.working_set.FEWEST", 2)
     monkeypatch.setattr("epochal.launch.working_set.CACHE_BYTES", 1)
-    run = trained(tmp_path, seed="0:4")
+    run = trained(tmp_path, seed="0:4", max_steps=2)
     assert run.spec["packs"] == [[0, 1], [2, 3]] and run.spec["pack_limit"] == 2
     planned = plan(find("algorithmic"), find("algorithmic").request({**STATIC, "seed": "0:4"}))
     assert [pack.members for pack in planned.packs] == [2, 2]
     monkeypatch.undo()
+    repeat = trained(tmp_path, seed="0:4", max_steps=2, again=True)
+    assert repeat.name != run.name and repeat.spec["packs"] == run.spec["packs"]
+    assert repeat.metrics.equals(run.metrics, null_equal=True), "the same packs, hence the same bits"
     again = recorded(run.spec)
     assert [pack.members for pack in again.packs] == [(0, 1), (2, 3)] and again.pack_limit == 2
     assert recorded({**run.spec, **again.as_spec()}) == again

@@ -78,7 +78,7 @@ def execute(
             if not is_new:
                 layout = recorded(read_spec(path))
             else:
-                layout = layout or choose(experiment, request)
+                layout = layout or _as_before(request, path) or choose(experiment, request)
                 if request.spec.checkpoint is not None:
                     layout = begun(experiment, request, layout, path.parent)
             programs = (build(experiment, request, pack) for pack in layout.packs)
@@ -109,6 +109,25 @@ def execute(
         raise
     finally:
         listener.ended()
+
+
+def _as_before(request: Request, path: Path) -> Layout | None:
+    """Of a repeat, the layout of the first run: what was timed there decides bits, and is not timed anew.
+
+    None where that run is not there or not readable, continued another, or was to be executed otherwise.
+    """
+    first = path.parent / request.name
+    if first == path or not first.exists():
+        return None
+    try:
+        spec = read_spec(first)
+    except UserError:  # of another version, perhaps: no reason not to repeat it
+        return None
+    fields = request.fields()
+    is_alike = all(
+        spec["fields"].get(name) == fields[name] for name in ("executor", "pack_limit", "device", "threads")
+    )
+    return recorded(spec) if is_alike and not spec["origin"] else None
 
 
 class _Run:
