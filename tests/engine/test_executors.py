@@ -50,6 +50,25 @@ def test_in_a_loop_a_member_is_bit_for_bit_the_member_alone(kind: str) -> None:
     assert records(watched, "val_loss")[:, 1].tobytes() == records(alone_watched, "val_loss")[:, 0].tobytes()
 
 
+def test_initial_scales_differ_inside_one_pack() -> None:
+    """Every member starts, and trained in turn ends, with the bits of a run of its own."""
+    scales = [0.5, 1.0, 3.0]
+    pack, watched = trained(images(init_scale="0.5,1,3", executor="loop", dropout=0.2))
+    batched, _ = trained(images(init_scale="0.5,1,3", executor="vmap", precision="float64"))
+    for member, scale in enumerate(scales):
+        alone, alone_watched = trained(images(init_scale=scale, dropout=0.2))
+        assert same_bits(pack.initial[member], alone.initial[0])
+        assert same_bits(pack.flat[member], alone.flat[0])
+        assert (
+            records(watched, "val_loss")[:, member].tobytes()
+            == records(alone_watched, "val_loss")[:, 0].tobytes()
+        )
+        exact, _ = trained(images(init_scale=scale, precision="float64"))
+        torch.testing.assert_close(batched.flat[member], exact.flat[0], rtol=1e-9, atol=1e-11)
+    weights = images().network.layout.unflatten(pack.initial)["readout.weight"]
+    torch.testing.assert_close(weights[2], weights[1] * 3, rtol=1e-6, atol=0)
+
+
 def test_in_a_loop_neighbours_and_probes_change_no_bit() -> None:
     made = program(seed="0:3", batch_size=16, executor="loop")
     calm, _ = trained(made)

@@ -1,16 +1,20 @@
 """What training computes: against plain PyTorch, step by step; batches; schedules; observation."""
 
+import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from epochal.engine.observe import measure
+from epochal.core.tensors.network import Network
+from epochal.engine.observe import measure, split_orders
 from epochal.engine.order import BatchOrder
 from epochal.engine.population import initial_population
+from epochal.objectives.cross_entropy import cross_entropy
 from epochal.probes import find as find_probe
-from tests.engine.programs import program, records, trained
+from tests.engine.programs import images, program, records, trained
 
 
 @pytest.mark.parametrize("layer_norm", ["none", "pre", "post"])
@@ -108,6 +112,71 @@ def test_large_splits_are_evaluated_in_pieces_with_the_same_result(monkeypatch: 
     monkeypatch.setattr("epochal.engine.view.SMALLEST_PIECE", 1)
     pieces = measure(made, population, probes)
     np.testing.assert_allclose(pieces["val_loss"], whole["val_loss"], rtol=1e-13)
+
+
+@pytest.mark.parametrize("objective", ["cross_entropy", "mse", "stablemax", "hinge"])
+def test_the_gradient_of_a_large_split_is_taken_in_pieces(
+    objective: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Identical to float64's rounding, and no pass of the network sees more than a piece."""
+    made = images(seed="0:2", precision="float64", objective=objective)
+    population = initial_population(made)
+    probes = [find_probe("gradient_norm").configured()]
+    whole = measure(made, population, probes)["gradient_norm"]
+    monkeypatch.setattr("epochal.engine.view.EVALUATION_ROWS", 14)
+    monkeypatch.setattr("epochal.engine.view.SMALLEST_PIECE", 1)
+    rows = []
+
+    def counted(self: Any, params: Any, buffers: Any, inputs: torch.Tensor, *more: Any) -> torch.Tensor:
+        rows.append(inputs.shape[0])
+        return forward(self, params, buffers, inputs, *more)
+
+    forward = Network.__call__
+    monkeypatch.setattr(Network, "__call__", counted)
+    pieces = measure(made, population, probes)["gradient_norm"]
+    np.testing.assert_allclose(pieces, whole, rtol=1e-12)
+    assert max(rows) == 7 and sum(rows) == 2 * 100  # 14 rows for two members; forward, then with backward
+
+
+def test_an_objective_of_other_inputs_gets_the_split_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def shifted(logits_fn: Any, batch: Any, fields: Any, state: Any, key: Any) -> Any:
+        return cross_entropy(lambda inputs: logits_fn(inputs + 0.1), batch, fields, state, key)
+
+    made = dataclasses.replace(images(seed="0:2", precision="float64"), objective=shifted)
+    population, probes = initial_population(made), [find_probe("gradient_norm").configured()]
+    whole = measure(made, population, probes)["gradient_norm"]
+    monkeypatch.setattr("epochal.engine.view.EVALUATION_ROWS", 14)
+    monkeypatch.setattr("epochal.engine.view.SMALLEST_PIECE", 1)
+    np.testing.assert_allclose(measure(made, population, probes)["gradient_norm"], whole, rtol=1e-12)
+
+
+@pytest.mark.parametrize("executor", ["vmap", "loop"])
+def test_splits_are_ordered_once_however_many_records(executor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = program(seed="0:2", max_steps=6, record_every=1, stop_metric="val_loss", stop_patience=9,
+                   stop_every=2)  # fmt: skip
+    made = dataclasses.replace(made, executor=executor)  # type: ignore[arg-type]
+    asked: list[str] = []
+    index = type(made.task).index
+
+    def counted(self: Any, split: Any, fields: Any) -> torch.Tensor:
+        asked.append(split)
+        return index(self, split, fields)
+
+    monkeypatch.setattr(type(made.task), "index", counted)
+    _, moments = trained(made)
+    assert len([moment for moment in moments if moment.record]) == 7
+    assert asked.count("val") == 2, "once per member"
+    assert asked.count("train") <= 4, "and once more for the order of batches"
+
+
+def test_members_with_one_order_of_examples_share_their_inputs() -> None:
+    one, own = images(seed="0:2", split_seed=3), images(seed="0:2")
+    assert set(split_orders(one).shared) == {"train", "val"} and not split_orders(one).own
+    assert set(split_orders(own).own) == {"train", "val"}
+    orders = split_orders(own).own["train"]
+    for member in range(2):
+        fields = {name: values[member] for name, values in own.fields.items()}
+        assert torch.equal(orders[member], own.task.index("train", fields))
 
 
 def test_members_share_no_randomness() -> None:

@@ -17,8 +17,12 @@ from epochal.core.values.errors import UserError
 from epochal.engine.population import Population, initial_population
 from epochal.engine.program import Program
 from epochal.experiments.catalog import find
-from epochal.launch.layout import choose
-from epochal.launch.packs import packs_of
+from epochal.launch import layout as layout_module
+from epochal.launch.layout import choose, recorded
+from epochal.launch.packs import build, packs_of
+from epochal.launch.plan import plan
+from epochal.launch.timing import Timed
+from epochal.launch.working_set import CACHE_BYTES, FEWEST, Trial, try_alone
 from epochal.models.images.mlp import MLP
 from epochal.store.run import Run
 
@@ -152,3 +156,93 @@ def test_what_cannot_be_batched_trains_in_turn(monkeypatch: pytest.MonkeyPatch) 
     found = find("images")
     layout = choose(found, found.request({"width": 8, "n_train": 40, "max_steps": 5, "seed": "0:3"}))
     assert layout.packs[0].executor == "loop" and "cannot be batched" in layout.notes[0]
+
+
+def test_a_member_keeps_what_its_backward_pass_reads() -> None:
+    """One hidden layer: inputs, activations, weights; twice the batch adds one batch's activations."""
+    found = find("images")
+    common = {"depth": 1, "width": 1000, "n_train": 400, "max_steps": 5, "threads": 1, "device": "cpu"}
+    one, two = (
+        try_alone(found, found.request({**common, "batch_size": size}).members[0]).bytes
+        for size in (100, 200)
+    )
+    # per example: 64 inputs, 1,000 activations, 10 logits and a few numbers of the loss, of 4 bytes each
+    assert 4 * 100 * 1074 <= two - one <= 4 * 100 * (1074 + 3 * 1000)
+
+
+def test_packs_are_no_larger_than_the_caches(tmp_path: Path) -> None:
+    """64 members of width 128 lose against the loop in one pack (0.71), and gain in packs of 8."""
+    found = find("algorithmic")
+    wide = found.request({"seed": "0:64", "width": 128, "batch_size": 512, "device": "cpu", "threads": 1})
+    first, second = choose(found, wide), choose(found, wide)
+    sizes = [len(pack.members) for pack in first.packs]
+    assert set(sizes) == {8} and first.pack_limit == 9 and {p.executor for p in first.packs} == {"vmap"}
+    assert first.packs == second.packs, "a function of the request alone"
+    narrow = choose(found, found.request({"seed": "0:64", "width": 16, "modulus": 11, "device": "cpu"}))
+    assert [len(pack.members) for pack in narrow.packs] == [64] and narrow.pack_limit == 0
+    given = choose(found, found.request({"seed": "0:64", "width": 128, "batch_size": 512, "pack_limit": 32}))
+    assert [len(pack.members) for pack in given.packs] == [32, 32] and given.pack_limit == 32
+
+
+def test_the_fewest_are_batched_however_large_and_a_gpu_has_no_limit() -> None:
+    large = Trial(bytes=CACHE_BYTES * 3, seconds=1.0, device=torch.device("cpu"))
+    assert large.most_members == FEWEST
+    assert Trial(bytes=CACHE_BYTES * 3, seconds=1.0, device=torch.device("meta")).most_members == 0
+
+
+def test_a_limit_of_the_caches_is_recorded_and_the_run_resumes_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("epochal.launch.layout.FEWEST", 2)
+    monkeypatch.setattr("epochal.launch.working_set.FEWEST", 2)
+    monkeypatch.setattr("epochal.launch.working_set.CACHE_BYTES", 1)
+    run = trained(tmp_path, seed="0:4", max_steps=2)
+    assert run.spec["packs"] == [[0, 1], [2, 3]] and run.spec["pack_limit"] == 2
+    planned = plan(find("algorithmic"), find("algorithmic").request({**STATIC, "seed": "0:4"}))
+    assert [pack.members for pack in planned.packs] == [2, 2]
+    monkeypatch.undo()
+    repeat = trained(tmp_path, seed="0:4", max_steps=2, again=True)
+    assert repeat.name != run.name and repeat.spec["packs"] == run.spec["packs"]
+    assert repeat.metrics.equals(run.metrics, null_equal=True), "the same packs, hence the same bits"
+    again = recorded(run.spec)
+    assert [pack.members for pack in again.packs] == [(0, 1), (2, 3)] and again.pack_limit == 2
+    assert recorded({**run.spec, **again.as_spec()}) == again
+
+
+STATIC = {name: value for name, value in TINY.items() if name != "progress"}
+
+
+@pytest.mark.parametrize(("side_by_side", "wins"), [(0.1, True), (0.9, False)])
+def test_a_long_run_trains_in_processes_where_they_were_timed_to_gain(
+    side_by_side: float, wins: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[set[str]] = []
+
+    def timed(program: Program, among: set[Any], num_workers: int) -> Timed:
+        asked.append(among)
+        return Timed(seconds={"vmap": 1.0, "processes": side_by_side})
+
+    monkeypatch.setattr(layout_module, "time_executors", timed)
+    monkeypatch.setattr(layout_module, "LONG_SECONDS", 0.0)
+    found = find("algorithmic")
+    settings = {**STATIC, "seed": "0:4", "threads": 2, "device": "cpu", "max_steps": 25_000}
+    layout = choose(found, found.request(settings))
+    assert asked == [{"vmap", "processes"}]
+    assert layout.executor == ("processes" if wins else "vmap")
+    assert [len(pack.members) for pack in layout.packs] == ([2, 2] if wins else [4])
+    (row,) = layout.measured
+    assert row["chosen"] == layout.executor and row["seconds_per_update"]["processes"] == side_by_side
+    short = choose(found, found.request({**settings, "max_steps": 20}))
+    assert short.executor == "vmap" and not short.measured, "a short run is not worth the timing"
+
+
+def test_programs_are_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[tuple[int, ...]] = []
+
+    def counted(experiment: Any, request: Any, pack: Any) -> Program:
+        built.append(pack.members)
+        return build(experiment, request, pack)
+
+    monkeypatch.setattr("epochal.launch.execute.build", counted)
+    trained(tmp_path, seed="0:4", pack_limit=2)
+    assert sorted(built) == [(0, 1), (2, 3)]

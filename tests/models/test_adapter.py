@@ -68,8 +68,10 @@ def inputs(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=F64)
 
 
-def started(network: Network, key: Tensor = KEY) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    flat, buffers = network.init(key, F64)
+def started(
+    network: Network, key: Tensor = KEY, scale: float = 1.0
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    flat, buffers = network.init(key, F64, scale)
     return network.layout.unflatten(flat), network.buffer_layout.unflatten(buffers)
 
 
@@ -217,13 +219,13 @@ def test_its_own_initialisation_is_a_function_of_the_key_and_leaves_the_generato
 
 
 def test_another_scheme_redraws_what_it_knows() -> None:
-    network = network_of(Convolutional, "lecun", init_scale=2.0, zero_readout=True)
-    params, _ = started(network)
+    network = network_of(Convolutional, "lecun", zero_readout=True)
+    params, _ = started(network, scale=2.0)
     assert (params["conv.bias"] == 0).all() and (params["fc.weight"] == 0).all()
     assert (params["bn.weight"] == 1).all(), "one dimension: neither redrawn nor scaled"
-    own = network_of(Convolutional, "torch", init_scale=2.0)
-    plain = network_of(Convolutional, "torch")
-    torch.testing.assert_close(started(own)[0]["conv.weight"], 2 * started(plain)[0]["conv.weight"])
+    own = network_of(Convolutional, "torch")
+    scaled = started(own, scale=2.0)[0]["conv.weight"]
+    torch.testing.assert_close(scaled, 2 * started(own)[0]["conv.weight"])
 
 
 def test_a_buffer_that_is_assigned_anew_is_kept_in_training_only() -> None:

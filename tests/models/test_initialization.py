@@ -14,11 +14,12 @@ from epochal.models.resnet import PreActivationResNet18
 from epochal.models.tokens.transformer import Transformer
 
 
-def resnet(scheme: str, **options: float | bool) -> dict[str, Tensor]:
+def resnet(scheme: str, *, zero_readout: bool = False, scale: float = 1.0) -> dict[str, Tensor]:
     net = Network(
-        lambda: PreActivationResNet18(num_classes=10, width=16), initializer(scheme, **options)  # type: ignore[arg-type]
-    )  # fmt: skip
-    return net.layout.unflatten(net.init(random.key(0, "init"), torch.float64)[0])
+        lambda: PreActivationResNet18(num_classes=10, width=16),
+        initializer(scheme, zero_readout=zero_readout),
+    )
+    return net.layout.unflatten(net.init(random.key(0, "init"), torch.float64, scale)[0])
 
 
 def quantiles(values: Tensor) -> Tensor:
@@ -68,7 +69,7 @@ def test_orthogonal_weights_are_uniform_over_rotations() -> None:
 @pytest.mark.parametrize("scheme", ["torch", "lecun", "orthogonal"])
 def test_the_options_touch_what_they_name(scheme: str) -> None:
     plain, zeroed, scaled = (
-        resnet(scheme), resnet(scheme, zero_readout=True), resnet(scheme, init_scale=4.0)
+        resnet(scheme), resnet(scheme, zero_readout=True), resnet(scheme, scale=4.0)
     )  # fmt: skip
     for name, value in plain.items():
         assert torch.equal(zeroed[name], value * 0 if name.startswith("linear") else value), name
@@ -81,7 +82,7 @@ def test_the_read_out_of_other_models_is_found_and_embeddings_are_scaled() -> No
             vocabulary=5, sequence_length=3, num_classes=4, width=8, depth=1, heads=2, mlp_ratio=2.0,
             layer_norm="pre", activation="relu", position="learned", readout="last",
         ),
-        initializer("orthogonal", zero_readout=True, init_scale=2.0),
+        initializer("orthogonal", zero_readout=True),
     )  # fmt: skip
     mlp = Network(
         lambda: MLP(num_inputs=3, num_classes=3, depth=2, width=5), initializer("torch", zero_readout=True)
@@ -92,5 +93,5 @@ def test_the_read_out_of_other_models_is_found_and_embeddings_are_scaled() -> No
             name.rpartition(".")[0] for name, v in p.items() if name.endswith("weight") and (v == 0).all()
         }
         assert found == zero
-    embed = transformer.layout.unflatten(transformer.init(random.key(0, "init"), torch.float32)[0])
+    embed = transformer.layout.unflatten(transformer.init(random.key(0, "init"), torch.float32, 2.0)[0])
     assert abs(embed["embed.weight"].std() - 2 / math.sqrt(8)) < 0.2

@@ -13,7 +13,7 @@ from epochal import rules
 from epochal.core.tensors import random
 from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.network import Network
-from epochal.core.tensors.rule import Pass, Rule, Surrogates, gradient_of
+from epochal.core.tensors.rule import Pass, Rule, Surrogates, gradient_of, is_rule, surrogate_of
 from epochal.models.images.mlp import MLP
 from epochal.models.initialization import initializer
 from epochal.objectives.cross_entropy import cross_entropy
@@ -60,7 +60,7 @@ def surrogates_of(rule: Rule, keys: Tensor = KEYS) -> Surrogates:
 
     def one(flat: Tensor, x: Tensor, t: Tensor, w: Tensor, key: Tensor) -> Any:
         of_member = Batch(inputs=x, targets=t, weight=w, factors={})
-        return rule.surrogate(cross_entropy, NET, NET.layout.unflatten(flat), {}, of_member, {}, {}, key)
+        return surrogate_of(rule)(cross_entropy, NET, NET.layout.unflatten(flat), {}, of_member, {}, {}, key)
 
     return lambda flat: torch.vmap(one)(flat, inputs, targets, weight, keys)
 
@@ -80,7 +80,7 @@ def test_every_rule_is_in_the_battery() -> None:
         kind.__name__
         for info in pkgutil.walk_packages(rules.__path__, "epochal.rules.")
         for kind in vars(import_module(info.name)).values()
-        if hasattr(kind, "surrogate") and kind.__module__ == info.name
+        if isinstance(kind, type) and is_rule(kind) and kind.__module__ == info.name
     }
     assert written == {type(rule).__name__ for rule, _ in EXAMPLES.values()}
 
@@ -137,7 +137,7 @@ def test_fresh_numbers_come_from_the_key(name: str) -> None:
 def test_its_field_at_zero_is_the_rule_it_wraps(name: str) -> None:
     rule, field = EXAMPLES[name]
     flat, columns = starting(), fields(**{field: 0.0})
-    inner: Rule = rule.rule  # type: ignore[attr-defined]
+    inner: Rule = vars(rule)["rule"]
     plain = gradient_of(inner, surrogates_of(inner), flat, columns, KEYS)
     found = gradient_of(rule, surrogates_of(rule), flat, columns, KEYS)
     torch.testing.assert_close(found.gradient, plain.gradient, rtol=1e-12, atol=1e-14)
@@ -188,3 +188,27 @@ def test_rules_of_several_passes_are_slopes_elsewhere() -> None:
     for name, shift in moved.items():
         expected = differences(lambda at: loss(at)[1], flat + shift)
         torch.testing.assert_close(passed(name, flat, columns).gradient, expected, rtol=1e-6, atol=1e-8)
+
+
+class Halved:
+    """Leaves out all but what it changes: half of every error passes a site."""
+
+    def at_site(self, site: str, activation: Tensor) -> Tensor:
+        return activation / 2 + activation.detach() / 2
+
+
+def test_a_rule_that_changes_sites_has_the_loss_and_halves_what_passes_them() -> None:
+    flat = starting()
+    exact = passed("backprop", flat)
+    found = gradient_of(Halved(), surrogates_of(Halved()), flat, fields(), KEYS)
+    inside = gradient_of(SAM(Halved()), surrogates_of(SAM(Halved())), flat, fields(sam_rho=0.0), KEYS)
+    torch.testing.assert_close(found.losses, exact.losses, rtol=1e-13, atol=0)
+    for entry in NET.layout.entries:
+        factor = {"layer.0": 1 / 4, "layer.1": 1 / 2, "readout": 1.0}[entry.block]  # sites that follow it
+        expected = factor * exact.gradient[:, entry.slice]
+        torch.testing.assert_close(found.gradient[:, entry.slice], expected, rtol=1e-10, atol=1e-14)
+    assert torch.equal(inside.gradient, found.gradient), "a wrapper has the scalars of what it wraps"
+
+
+def test_what_has_no_method_of_a_rule_is_none() -> None:
+    assert not is_rule(object()) and not is_rule(NET) and is_rule(Halved) and is_rule(SAM(Backprop()))

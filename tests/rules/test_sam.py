@@ -14,11 +14,12 @@ from epochal.core.tensors.rule import Rule, gradient_of, one_backward
 from epochal.engine.order import BatchOrder
 from epochal.engine.population import initial_population
 from epochal.engine.program import Program
+from epochal.engine.step import Stepper
 from epochal.objectives.cross_entropy import cross_entropy
 from epochal.rules.backprop import Backprop
 from epochal.rules.wrappers.sam import SAM
 from epochal.rules.wrappers.weight_noise import WeightNoise
-from tests.engine.programs import program, same_bits, trained
+from tests.engine.programs import images, program, same_bits, trained
 
 MEMBERS, SIZE = 3, 6
 KEY = random.key(torch.arange(MEMBERS), "step", 7)
@@ -218,3 +219,23 @@ def test_one_backward_is_autograds() -> None:
         found.gradient, torch.einsum("mij,mj->mi", curvature(), flat), rtol=1e-13, atol=1e-13
     )
     assert not flat.requires_grad and found.state["count"].shape == (MEMBERS,)
+
+
+@pytest.mark.parametrize("executor", ["vmap", "loop"])
+@pytest.mark.parametrize("rule", [SAM(Backprop()), SAM(WeightNoise(Backprop()))])
+def test_batch_norm_follows_the_pass_that_is_not_at_the_worst_point(rule: SAM, executor: str) -> None:
+    """After one update the running statistics are those of the wrapped rule's single pass."""
+    made = images(model="resnet18", width=2, n_train=40, seed="0:2", precision="float64", executor=executor)
+    own = {
+        name: torch.full((2,), value, dtype=torch.float64)
+        for name, value in {"sam_rho": 5.0, "weight_noise": 0.1}.items()
+    }
+    after = []
+    for each in (rule, rule.rule):
+        whole = dataclasses.replace(made, rule=each, fields=dict(made.fields) | own)
+        population = initial_population(whole)
+        Stepper(whole).update(population)
+        after.append(population)
+    assert same_bits(after[0].buffers, after[1].buffers)
+    assert not torch.allclose(after[0].flat, after[1].flat)
+    assert not torch.equal(after[0].buffers, initial_population(made).buffers)

@@ -124,7 +124,7 @@ def test_an_unknown_format_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     save_state(tmp_path, 0, 5, TENSORS, {}, record_offset=0)
     monkeypatch.undo()
     with pytest.raises(
-        UserError, match="has format 2, this version of epochal reads 1; resume with the version"
+        UserError, match="has format 2, this version of epochal reads 1; open it with the version"
     ):
         load_state(tmp_path, 0)
 

@@ -8,6 +8,7 @@ from epochal.check.case import Outcome
 from epochal.check.probe import check_probe
 from epochal.check.rule import check_rule
 from epochal.core.tensors.probe import Probe
+from epochal.core.tensors.rule import is_rule
 from epochal.core.values.errors import UserError
 from epochal.core.values.source import hashed
 from epochal.core.values.study import Study
@@ -31,11 +32,11 @@ def check_own(subject: str, check_study: Callable[[Found], list[Outcome]]) -> li
         return check_study(find(subject))
     if isinstance(found, Probe):
         return check_probe(found)
-    if hasattr(found, "surrogate"):
+    if is_rule(found):
         return check_rule(load_rule(token, code))
     if isinstance(found, type) and issubclass(found, nn.Module):
         raise UserError(f"{subject} is a model; `epochal run images model={subject} --plan` tries it")
     raise UserError(
-        f"{subject} is neither a probe (a function under @epochal.probe) nor a rule (a class with surrogate) "
-        "nor a study"
+        f"{subject} is neither a probe (a function under @epochal.probe) nor a rule (a class with surrogate, "
+        "at_site or gradient) nor a study"
     )

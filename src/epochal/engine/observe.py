@@ -1,18 +1,23 @@
 """Measures all members with the probes that are due."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
 from epochal.core.tensors.probe import ConfiguredProbe
+from epochal.core.tensors.task import Split
 from epochal.engine.members import for_members
 from epochal.engine.population import Population
 from epochal.engine.program import Program
 from epochal.engine.view import LiveView
+
+SPLITS: tuple[Split, ...] = ("train", "val")
 
 
 class Observer:
@@ -22,35 +27,82 @@ class Observer:
         self._program = program
         self._due = {probe.name: frozenset(program.steps_of(schedule)) for probe, schedule in program.probes}
         self._steps = frozenset().union(*self._due.values())
+        self._orders = split_orders(program)  # sorting a large split takes as long as a small evaluation
 
     def measure_if_due(self, population: Population) -> dict[str, NDArray[np.float64]] | None:
         """Column to values ``[M]``, or ``[M, K]`` of an array, of every probe due; None where none is."""
         if population.step not in self._steps:
             return None
         due = [probe for probe, _ in self._program.probes if population.step in self._due[probe.name]]
-        return measure(self._program, population, due)
+        return self.measure(population, due)
 
     def measure_all(self, population: Population) -> dict[str, NDArray[np.float64]]:
         """What every probe says, due or not."""
-        return measure(self._program, population, [probe for probe, _ in self._program.probes])
+        return self.measure(population, [probe for probe, _ in self._program.probes])
+
+    def measure(
+        self, population: Population, probes: Sequence[ConfiguredProbe]
+    ) -> dict[str, NDArray[np.float64]]:
+        """What these probes say."""
+        return measure(self._program, population, probes, orders=self._orders)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitOrders:
+    """The examples of the splits that probes usually ask for: the same for all members, or each member's."""
+
+    shared: Mapping[Split, Int64[Tensor, " N"]]
+    own: Mapping[Split, Int64[Tensor, "M N"]]
+
+
+def split_orders(program: Program) -> SplitOrders:
+    """Where all members have the same examples in the same order, inputs are not gathered per member."""
+    shared: dict[Split, Tensor] = {}
+    own: dict[Split, Tensor] = {}
+    members = [
+        {name: values[member] for name, values in program.fields.items()}
+        for member in range(program.num_members)
+    ]
+    for split in SPLITS:
+        orders = [program.task.index(split, fields) for fields in members]
+        if all(torch.equal(order, orders[0]) for order in orders):
+            shared[split] = orders[0]
+        else:
+            own[split] = torch.stack(orders)
+    return SplitOrders(shared=shared, own=own)
 
 
 def measure(
-    program: Program, population: Population, probes: Sequence[ConfiguredProbe]
+    program: Program,
+    population: Population,
+    probes: Sequence[ConfiguredProbe],
+    *,
+    orders: SplitOrders | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """Column to values ``[M]``, or ``[M, K]`` of an array.
 
-    All probes share one pass over members, hence data and logits.
+    All probes share one pass over members, hence data and logits. ``orders`` are those of
+    :func:`split_orders`, where the caller keeps them.
     """
 
-    def of_member(flat: Tensor, buffers: Tensor, initial: Tensor, fields: Any) -> Mapping[str, Tensor]:
+    orders = orders or split_orders(program)
+    shared = dict(orders.shared)
+
+    def of_member(
+        flat: Tensor, buffers: Tensor, initial: Tensor, fields: Any, own: Any
+    ) -> Mapping[str, Tensor]:
         view = LiveView(
-            program, step=population.step, flat=flat, buffers=buffers, initial=initial, fields=fields
-        )
+            program, step=population.step, flat=flat, buffers=buffers, initial=initial, fields=fields,
+            orders=shared | own,
+        )  # fmt: skip
         return {name: value for probe in probes for name, value in probe.measure(view).items()}
 
     with torch.no_grad():
         columns = for_members(of_member, program.num_members, program.executor)(
-            population.flat, population.buffers, population.initial, dict(program.fields)
+            population.flat,
+            population.buffers,
+            population.initial,
+            dict(program.fields),
+            dict(orders.own),
         )
     return {name: values.cpu().double().numpy() for name, values in columns.items()}

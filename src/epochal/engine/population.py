@@ -115,8 +115,11 @@ def initial_population(program: Program) -> Population:
     """All members before any update."""
     members, device = program.num_members, program.device
     keys = random.key(program.fields["init_seed"], "init")
+    scales = program.fields["init_scale"].tolist() if "init_scale" in program.fields else [1.0] * members
     with torch.no_grad():
-        drawn = [program.network.init(keys[member], program.dtype) for member in range(members)]
+        drawn = [
+            program.network.init(keys[member], program.dtype, scale) for member, scale in enumerate(scales)
+        ]
     flat = torch.stack([params for params, _ in drawn])
     return Population(
         step=0,

@@ -1,5 +1,6 @@
 """One update of all members: surrogate, one backward, transform, freeze what is not finite."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from epochal.core.tensors import random
 from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.precision import wide
-from epochal.core.tensors.rule import Pass, Surrogates, gradient_of
+from epochal.core.tensors.rule import Pass, Surrogates, gradient_of, surrogate_of
 from epochal.core.tensors.transform import Context
 from epochal.engine.order import BatchOrder
 from epochal.engine.population import Population
@@ -57,7 +58,7 @@ class _Together:
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        task, rule = program.task, program.rule
+        task, of_member = program.task, surrogate_of(program.rule)
 
         def batch(index: Int64[Tensor, " B"], fields: Any, key: Int64[Tensor, ""]) -> Batch:
             return task.batch(index, fields, key, training=True)
@@ -65,9 +66,7 @@ class _Together:
         def surrogate(
             params: Any, buffers: Any, batch: Any, fields: Any, state: Any, key: Int64[Tensor, ""]
         ) -> Any:
-            return rule.surrogate(
-                program.objective, program.network, params, buffers, batch, fields, state, key
-            )
+            return of_member(program.objective, program.network, params, buffers, batch, fields, state, key)
 
         self._batches = torch.vmap(batch, randomness="error")
         self._surrogates = _compiled(torch.vmap(surrogate, randomness="error"), program)
@@ -81,11 +80,12 @@ class _Together:
     ) -> Pass:
         network, fields = self._program.network, dict(self._program.fields)
         batch = self._batches(indices, fields, random.fold(key, "task"))
-        buffers = network.buffer_layout.unflatten(population.buffers)
+        buffers = _following_once(population.buffers)
 
         def surrogates(flat: Tensor) -> Any:  # [M, P]; jaxtyping here would be evaluated at every update
             params = network.layout.unflatten(flat)
-            return self._surrogates(params, buffers, batch, fields, population.objective, key)
+            kept = network.buffer_layout.unflatten(next(buffers))
+            return self._surrogates(params, kept, batch, fields, population.objective, key)
 
         return gradient_of(self._program.rule, surrogates, population.flat, columns, key)
 
@@ -102,7 +102,7 @@ class _InTurn:
         members = range(program.num_members)
         self._fields = [{name: value[m] for name, value in program.fields.items()} for m in members]
         self._columns = [{name: value[m : m + 1] for name, value in columns.items()} for m in members]
-        self._surrogate = _compiled(program.rule.surrogate, program)
+        self._surrogate = _compiled(surrogate_of(program.rule), program)
 
     def gradient(
         self,
@@ -138,17 +138,25 @@ class _InTurn:
     ) -> Surrogates:
         program, fields = self._program, self._fields[member]
         batch = program.task.batch(index, fields, task, training=True)
-        buffers = program.network.buffer_layout.unflatten(population.buffers[member])
+        buffers = _following_once(population.buffers[member])
         state = {name: value[member] for name, value in population.objective.items()}
 
         def surrogates(flat: Tensor) -> Any:  # [1, P]
             params = program.network.layout.unflatten(flat.squeeze(0))
+            kept = program.network.buffer_layout.unflatten(next(buffers))
             scalar, loss, after = self._surrogate(
-                program.objective, program.network, params, buffers, batch, fields, state, key
+                program.objective, program.network, params, kept, batch, fields, state, key
             )
             return scalar[None], loss[None], {name: value[None] for name, value in after.items()}
 
         return surrogates
+
+
+def _following_once(buffers: Float[Tensor, "*M Q"]) -> Iterator[Float[Tensor, "*M Q"]]:
+    """For the first pass of an update the buffers, which it moves in place; for further ones copies."""
+    yield buffers
+    while True:
+        yield buffers.clone()
 
 
 def _compiled(function: Any, program: Program) -> Any:

@@ -9,7 +9,7 @@ from jaxtyping import Bool
 from numpy.typing import NDArray
 from torch import Tensor
 
-from epochal.engine.observe import Observer, measure
+from epochal.engine.observe import Observer
 from epochal.engine.population import Population
 from epochal.engine.program import Program
 from epochal.engine.step import Stepper
@@ -45,7 +45,7 @@ def train(program: Program, population: Population, *, is_fresh: bool = False) -
     while population.step < program.max_steps:
         stepper.update(population)
         step = population.step
-        stops = _judge(active, population) if step in judged else None
+        stops = _judge(active, population, observer) if step in judged else None
         is_last = stops is not None and bool(stops.any())
         if stops is not None:
             population.stopped_at[population.rows[stops]] = step  # before the moment: a stored state has it
@@ -69,11 +69,11 @@ def _judged_steps(program: Program) -> frozenset[int]:
     return frozenset(program.steps_of(program.stopping.schedule, later)) - {0, later}
 
 
-def _judge(program: Program, population: Population) -> Bool[Tensor, " M"]:
+def _judge(program: Program, population: Population, observer: Observer) -> Bool[Tensor, " M"]:
     """Who stops now, by the evaluation that belongs to stopping alone."""
     stopping = program.stopping
     assert stopping is not None
-    values = torch.from_numpy(measure(program, population, [stopping.probe])[stopping.column])
+    values = torch.from_numpy(observer.measure(population, [stopping.probe])[stopping.column])
     stops, population.stop_best, population.stop_waited = stopping.judge(
         values.to(population.stop_best), population.stop_best, population.stop_waited
     )

@@ -1,6 +1,6 @@
 """The view that probes get during training and afterwards."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 import torch
@@ -32,12 +32,14 @@ class LiveView:
         buffers: Float[Tensor, " Q"],
         initial: Float[Tensor, " P"],
         fields: Fields,
+        orders: Mapping[Split, Int64[Tensor, " N"]] = {},
     ) -> None:
         self.step = step
         self.fields = fields
         self.flat = flat
         self.initial = initial
         self._program = program
+        self._orders = dict(orders)
         self._buffers = program.network.buffer_layout.unflatten(buffers)
         self._data: dict[Split, Batch] = {}
         self._seen: dict[Split, tuple[Tensor, Tensor]] = {}
@@ -57,7 +59,7 @@ class LiveView:
 
     def data(self, split: Split) -> Batch:
         if split not in self._data:
-            self._data[split] = self._batch(self._program.task.index(split, self.fields))
+            self._data[split] = self._batch(self._order(split))
         return self._data[split]
 
     def logits(self, split: Split) -> Float[Tensor, "N C"]:
@@ -94,31 +96,86 @@ class LiveView:
     ) -> tuple[Float[Tensor, "N C"], Int64[Tensor, " N"]]:
         """Logits and targets of a split, a bounded number of examples at a time."""
         pieces = []
-        rows = max(SMALLEST_PIECE, EVALUATION_ROWS // self._program.num_members)
-        for index in self._program.task.index(split, self.fields).split(rows):
+        for index in self._pieces(split):
             batch = self._batch(index)
             pieces.append((forward(batch.inputs), batch.targets))
         return torch.cat([seen for seen, _ in pieces]), torch.cat([true for _, true in pieces])
+
+    def _order(self, split: Split) -> Int64[Tensor, " N"]:
+        if split not in self._orders:
+            self._orders[split] = self._program.task.index(split, self.fields)
+        return self._orders[split]
+
+    def _pieces(self, split: Split) -> Sequence[Tensor]:
+        rows = max(SMALLEST_PIECE, EVALUATION_ROWS // self._program.num_members)
+        pieces: Sequence[Tensor] = self._order(split).split(rows)
+        return pieces
 
     def _batch(self, index: Int64[Tensor, " B"]) -> Batch:
         key = random.key(self.fields["seed"], "probe", self.step)
         return self._program.task.batch(index, self.fields, key)
 
     def loss_gradient(self, split: Split) -> Float[Tensor, " P"]:
-        """Gradient of the objective on the whole split, in evaluation mode."""
-        program, batch = self._program, self.data(split)
+        """Gradient of the objective on the whole split, in evaluation mode.
+
+        A large split goes through the network in pieces: first all logits, then the objective's slope in
+        them, then each piece's backward pass from its part of that slope. No mean over pieces is assumed; an
+        objective that asks for logits of other inputs than the batch's gets the split at once.
+        """
+        pieces = self._pieces(split)
+        if len(pieces) > 1:
+            error = self._error(split, pieces)
+            if error is not None:
+                return self._from_error(pieces, error)
 
         def loss(flat: Float[Tensor, " P"]) -> Float[Tensor, ""]:
             params = self.layout.unflatten(flat)
-            key = random.key(self.fields["seed"], "probe", self.step)
-            value, _ = program.objective(
-                lambda inputs: program.network(params, self._buffers, inputs, SILENT),
-                batch,
-                self.fields,
-                {},
-                key,
+            return self._objective(
+                lambda inputs: self._program.network(params, self._buffers, inputs, SILENT), self.data(split)
             )
-            return value
 
         gradient: Tensor = torch.func.grad(loss)(self.flat)
         return gradient
+
+    def _error(self, split: Split, pieces: Sequence[Tensor]) -> Float[Tensor, "N C"] | None:
+        """d loss / d logits; None where the loss is no function of the batch's logits alone."""
+        batches = [self._batch(index)._replace(inputs=index) for index in pieces]
+        whole = Batch(
+            inputs=self._order(split),  # stands for the inputs, which are not made all at once
+            targets=torch.cat([batch.targets for batch in batches]),
+            weight=torch.cat([batch.weight for batch in batches]),
+            factors={
+                name: torch.cat([batch.factors[name] for batch in batches]) for name in batches[0].factors
+            },
+        )
+        is_asked_for_others = False
+
+        def loss(logits: Float[Tensor, "N C"]) -> Float[Tensor, ""]:
+            def given(inputs: Tensor) -> Float[Tensor, "N C"]:
+                nonlocal is_asked_for_others
+                is_asked_for_others |= inputs is not whole.inputs
+                return logits
+
+            return self._objective(given, whole)
+
+        error: Tensor = torch.func.grad(loss)(self.logits(split))
+        return None if is_asked_for_others else error
+
+    def _from_error(self, pieces: Sequence[Tensor], error: Float[Tensor, "N C"]) -> Float[Tensor, " P"]:
+        gradient = torch.zeros_like(self.flat)
+        for index, of_piece in zip(pieces, error.split(len(pieces[0])), strict=True):
+            inputs = self._batch(index).inputs
+
+            def along(
+                flat: Float[Tensor, " P"], inputs: Tensor = inputs, of_piece: Tensor = of_piece
+            ) -> Float[Tensor, ""]:
+                params = self.layout.unflatten(flat)
+                return (self._program.network(params, self._buffers, inputs, SILENT) * of_piece).sum()
+
+            gradient = gradient + torch.func.grad(along)(self.flat)
+        return gradient
+
+    def _objective(self, logits_fn: Callable[[Tensor], Tensor], batch: Batch) -> Float[Tensor, ""]:
+        key = random.key(self.fields["seed"], "probe", self.step)
+        value, _ = self._program.objective(logits_fn, batch, self.fields, {}, key)
+        return value

@@ -32,6 +32,5 @@ def network_of(folder: str, name: str, spec: Spec, offered: Mapping[str, object]
     initialise = initializer(
         scheme,
         zero_readout=getattr(spec, "zero_readout", False),
-        init_scale=getattr(spec, "init_scale", 1.0),
     )
     return Network(lambda: build(**arguments), initialise)

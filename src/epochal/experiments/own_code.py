@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from epochal.core.tensors.rule import Rule
+from epochal.core.tensors.rule import Rule, is_rule
 from epochal.core.values.errors import UserError
 from epochal.core.values.nearest import did_you_mean
 from epochal.core.values.source import parts_of, read_source
@@ -44,7 +44,7 @@ def load_rule(token: str, code: Mapping[str, str]) -> Rule:
     """A user's own rule: an object, or a class without arguments, with the methods of a rule.
 
     Raises:
-        UserError: it needs arguments, or lacks ``surrogate``.
+        UserError: it needs arguments, or has no method of a rule.
     """
     found, (name, digest) = load(token, code), parts_of(token)
     if isinstance(found, type):
@@ -55,12 +55,13 @@ def load_rule(token: str, code: Mapping[str, str]) -> Rule:
                 "give them defaults"
             )
         found = call(token, code, found)
-    if not isinstance(found, Rule):
+    if not is_rule(found):
         raise UserError(
-            f"{name} in {code[digest]} is no rule: it has no method surrogate; `epochal new rule {name}` "
-            "writes a complete one"
+            f"{name} in {code[digest]} is no rule: it has no method surrogate, at_site or gradient; "
+            f"`epochal new rule {name}` writes a complete one"
         )
-    return found
+    rule: Rule = found
+    return rule
 
 
 def call(token: str, code: Mapping[str, str], function: Callable[..., Any], **arguments: Any) -> Any:

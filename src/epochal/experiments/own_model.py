@@ -38,7 +38,6 @@ def own_network(spec: Spec, token: str, offered: Mapping[str, object], scheme: s
         make,
         scheme,
         zero_readout=getattr(spec, "zero_readout", False),
-        init_scale=getattr(spec, "init_scale", 1.0),
     )
     if not network.layout.size:
         raise UserError(f"{where} has no parameters to train")

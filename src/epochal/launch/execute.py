@@ -78,16 +78,18 @@ def execute(
             if not is_new:
                 layout = recorded(read_spec(path))
             else:
-                layout = layout or choose(experiment, request)
+                layout = layout or _as_before(request, path) or choose(experiment, request)
                 if request.spec.checkpoint is not None:
                     layout = begun(experiment, request, layout, path.parent)
             programs = (build(experiment, request, pack) for pack in layout.packs)
-            first, facts = _examined(request, layout, programs, is_new=is_new)
+            built, facts = _examined(request, layout, programs, is_new=is_new)
+            first = built[0]
+            assert first is not None
             with (
                 _directory(path, request, command or request.command, layout, first, facts) as directory,
                 stop_requests() as requests,
             ):
-                run = _Run(experiment, request, directory, layout, listener, requests)
+                run = _Run(experiment, request, directory, layout, built, listener, requests)
                 outcomes, wall_seconds = run.train()
                 _close(directory, request, run.layout, facts, outcomes, wall_seconds, listener)
                 if before_done:
@@ -109,6 +111,25 @@ def execute(
         listener.ended()
 
 
+def _as_before(request: Request, path: Path) -> Layout | None:
+    """Of a repeat, the layout of the first run: what was timed there decides bits, and is not timed anew.
+
+    None where that run is not there or not readable, continued another, or was to be executed otherwise.
+    """
+    first = path.parent / request.name
+    if first == path or not first.exists():
+        return None
+    try:
+        spec = read_spec(first)
+    except UserError:  # of another version, perhaps: no reason not to repeat it
+        return None
+    fields = request.fields()
+    is_alike = all(
+        spec["fields"].get(name) == fields[name] for name in ("executor", "pack_limit", "device", "threads")
+    )
+    return recorded(spec) if is_alike and not spec["origin"] else None
+
+
 class _Run:
     """The packs of one run, trained one after the other or side by side; one that does not fit is halved."""
 
@@ -118,6 +139,7 @@ class _Run:
         request: Request,
         directory: RunDirectory,
         layout: Layout,
+        programs: Sequence[Program | None],
         listener: Listener,
         requests: Requests,
     ) -> None:
@@ -127,6 +149,7 @@ class _Run:
         self._listener = listener
         self._requests = requests
         self.layout = layout
+        self._programs = dict(zip(layout.packs, programs, strict=True))
 
     def train(self) -> tuple[list[Outcome], float]:
         """Outcome of every member in the order of the request, and the seconds of training in all."""
@@ -176,7 +199,7 @@ class _Run:
                 ended: Ended | OutOfMemoryError = train_pack(
                     self._directory,
                     pack,
-                    build(self._experiment, self._request, pack),
+                    self._programs.pop(pack, None) or build(self._experiment, self._request, pack),
                     self._listener,
                     self._requests,
                     checkpoint_minutes=spec.checkpoint_minutes,
@@ -199,9 +222,9 @@ class _Run:
             raise problem
         halves = pack.halves(len(self.layout.packs))
         packs = (*(halves[0] if p.number == pack.number else p for p in self.layout.packs), halves[1])
-        self.layout = replace(self.layout, packs=packs)
         limit = len(halves[0].members)
-        self._directory.write_spec({**self._directory.spec, **self.layout.as_spec(), "pack_limit": limit})
+        self.layout = replace(self.layout, packs=packs, pack_limit=limit)
+        self._directory.write_spec({**self._directory.spec, **self.layout.as_spec()})
         self._tell(
             f"pack {pack.number} of {len(pack.members)} members does not fit into memory "
             f"({problem.wanted}); it starts over as two packs of at most {limit}"
@@ -215,18 +238,19 @@ class _Run:
 
 def _examined(
     request: Request, layout: Layout, programs: Iterator[Program], *, is_new: bool
-) -> tuple[Program, list[Facts]]:
-    """Every program built once, one in memory at a time: the first, and what is told of each."""
-    first, facts = None, []
+) -> tuple[list[Program | None], list[Facts]]:
+    """Every program that holds no numbers yet, the first in any case, and what is told of each."""
+    built: list[Program | None] = []
+    facts = []
     for pack, program in zip(layout.packs, programs, strict=True):
-        if is_new and request.spec.code:
-            try_own_code(program)
-        first = first or program
+        is_tried = is_new and bool(request.spec.code)
+        if is_tried:
+            try_own_code(program)  # and so has its images on the device
+        built.append(None if is_tried and built else program)
         splits: dict[str, int] = {split: program.task.size(split) for split in SPLITS}
         chain = list(request.members[pack.members[0]].chain())
         facts.append(Facts(parameters=program.network.layout.size, splits=splits, chain=chain))
-    assert first is not None
-    return first, facts
+    return built, facts
 
 
 def _directory(
@@ -249,7 +273,6 @@ def _directory(
         "probes": {probe.name: probe.options.model_dump(mode="json") for probe in probes},
         "varied": list(request.varied),
         "max_steps": request.spec.max_steps,
-        "pack_limit": request.spec.pack_limit,
         **layout.as_spec(),
     }
     environment = describe(first.device, torch.get_num_threads()) | {

@@ -88,6 +88,7 @@ def adoption(run: Run, request: Request) -> Layout:
     return Layout(
         packs=(*old, *layout.packs),
         executor=layout.executor if layout.packs else run.spec["executor"],
+        pack_limit=layout.pack_limit or run.spec["pack_limit"],
         measured=layout.measured,
         notes=(*layout.notes, f"{len(renamed)} members continue what {run.name} has"),
         num_adopted=len(old),

@@ -1,42 +1,40 @@
 """A run's packs and how they train: as recorded, as asked for, as is known of the model, or as measured."""
 
 import os
-import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
-
-import torch
 
 from epochal.core.values.executor import Executor, InProcess
 from epochal.core.values.request import Request
-from epochal.engine.population import initial_population
-from epochal.engine.program import Program
-from epochal.engine.step import Stepper
 from epochal.experiments.catalog import Experiment
 from epochal.launch.packs import Pack, packs_of
+from epochal.launch.timing import Timed, faster_in_process, is_faster_side_by_side, time_executors
+from epochal.launch.working_set import FEWEST, Trial, try_alone
 from epochal.store.paths import RunPaths
 
 KNOWN: dict[str, InProcess] = {"mlp": "vmap", "transformer": "vmap"}
-"""Kinds of model that gain from batching, but in large packs of wide ones (bench/results/populations.md)."""
+"""Kinds of model that gain from batching while a pack fits the caches (bench/results/populations.md)."""
 
-GAIN = 1.15
-"""``vmap`` has to be this much faster than ``loop``, whose results do not depend on a member's neighbours."""
+LONG_SECONDS = 600.0
+"""A run that is estimated to take longer is worth the seconds of timing processes against one process."""
 
-TRIALS = 3
+LONG_UPDATES = 100_000
+"""Updates of members below which no such run is expected of a known kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
     """The packs of a run, and why: ``measured`` holds seconds per update, ``notes`` what a user should know.
 
-    ``fill`` puts into a new run what it does not start without: states that its packs continue from.
-    ``origin`` says where they come from; the first ``num_adopted`` packs are another run's.
+    ``pack_limit`` is the most members that a pack was allowed, 0 where nothing limited them. ``fill`` puts
+    into a new run what it does not start without: states that its packs continue from. ``origin`` says where
+    they come from; the first ``num_adopted`` packs are another run's.
     """
 
     packs: tuple[Pack, ...]
     executor: Executor
+    pack_limit: int = 0
     measured: Sequence[Mapping[str, Any]] = ()
     notes: tuple[str, ...] = ()
     origin: Mapping[str, Any] = field(default_factory=dict)
@@ -49,6 +47,7 @@ class Layout:
             "packs": [list(pack.members) for pack in self.packs],
             "executors": [pack.executor for pack in self.packs],
             "executor": self.executor,
+            "pack_limit": self.pack_limit,
             "executor_measured": [dict(row) for row in self.measured],
             "origin": dict(self.origin),
         }
@@ -59,7 +58,11 @@ def recorded(spec: Mapping[str, Any]) -> Layout:
     both = zip(spec["packs"], spec["executors"], strict=True)
     packs = tuple(Pack(number=k, members=tuple(m), executor=e) for k, (m, e) in enumerate(both))
     return Layout(
-        packs=packs, executor=spec["executor"], measured=spec["executor_measured"], origin=spec["origin"]
+        packs=packs,
+        executor=spec["executor"],
+        pack_limit=spec["pack_limit"],
+        measured=spec["executor_measured"],
+        origin=spec["origin"],
     )
 
 
@@ -68,33 +71,33 @@ def choose(
 ) -> Layout:
     """Packs and executors of a new run, or of some of its members.
 
-    With ``executor=processes`` members are spread over as many packs as there are cores. ``auto`` takes what
-    is known of the model's kind, else measures one pack per kind; it never takes ``processes``, which pays
-    only for networks whose operations are too small for several threads, and long runs.
+    Without ``pack_limit`` batched packs hold no more members than the caches. With ``executor=processes`` all
+    are spread over as many packs as there are cores. ``auto`` takes what is known of the model's kind, else
+    times one pack per kind; it takes ``processes`` where a long run was timed to gain from them.
     """
     spec = request.spec
     groups = packs_of(request.members, spec.pack_limit, among)
-    if spec.executor == "processes" and len(groups) < workers(spec.threads):
-        largest = -(-sum(map(len, groups)) // workers(spec.threads))
-        groups = packs_of(request.members, min(largest, spec.pack_limit or largest), among)
-    decided: dict[str, InProcess] = {}
-    measured: list[dict[str, Any]] = []
-    notes: list[str] = []
-    packs = []
-    for number, group in enumerate(groups, first_number):
-        members = tuple(request.members[member] for member in group)
-        kind = str(getattr(members[0], "model", ""))
-        if len(group) == 1:
-            executor: InProcess = "loop"
-        elif spec.executor in ("vmap", "loop"):
-            executor = spec.executor
-        else:
-            if kind not in decided:
-                decided[kind] = KNOWN.get(kind) or _measured(experiment.build(members), kind, measured, notes)
-            executor = decided[kind]
-        packs.append(Pack(number=number, members=tuple(group), executor=executor))
-    used: Executor = "processes" if spec.executor == "processes" else _common(packs)
-    return Layout(packs=tuple(packs), executor=used, measured=measured, notes=tuple(notes))
+    chosen = _Chosen(experiment, request, sum(map(len, groups)))
+    executor: Executor | None = "processes" if spec.executor == "processes" else None
+    packs: list[tuple[list[int], InProcess]] = []
+    if executor is None:
+        largest_first = sorted(groups, key=len, reverse=True)  # what is timed once per kind is timed there
+        parts = {group[0]: chosen.parts(group) for group in largest_first}
+        packs = [part for group in groups for part in parts[group[0]]]
+        if all(chosen.gains_from_processes.get(_kind(request, group), False) for group in groups):
+            executor = "processes"
+    if executor == "processes":
+        packs = [(group, "loop") for group in _spread(request, groups, among)]
+    return Layout(
+        packs=tuple(
+            Pack(number=number, members=tuple(group), executor=how)
+            for number, (group, how) in enumerate(packs, first_number)
+        ),
+        executor=executor or ("vmap" if any(how == "vmap" for _, how in packs) else "loop"),
+        pack_limit=spec.pack_limit or (0 if executor == "processes" else chosen.limit),
+        measured=chosen.measured,
+        notes=tuple(chosen.notes),
+    )
 
 
 def workers(threads: int) -> int:
@@ -102,38 +105,84 @@ def workers(threads: int) -> int:
     return threads or os.cpu_count() or 1
 
 
-def _common(packs: Sequence[Pack]) -> Executor:
-    return "vmap" if any(pack.executor == "vmap" for pack in packs) else "loop"
+def _spread(request: Request, groups: list[list[int]], among: Sequence[int] | None) -> list[list[int]]:
+    """At least a pack for every worker, where there are as many members."""
+    spec = request.spec
+    if len(groups) >= workers(spec.threads):
+        return groups
+    largest = -(-sum(map(len, groups)) // workers(spec.threads))
+    return packs_of(request.members, min(largest, spec.pack_limit or largest), among)
 
 
-def _measured(program: Program, kind: str, measured: list[dict[str, Any]], notes: list[str]) -> InProcess:
-    """The faster of vmap and loop on a throwaway population; loop where vmap cannot."""
-    seconds: dict[str, float] = {}
-    for executor in ("loop", "vmap"):
-        trial = replace(program, executor=executor, is_compiled=False)
-        try:
-            seconds[executor] = _seconds_per_update(trial)
-        except Exception as error:  # vmap may fail in any way in a user's own forward pass
-            if executor == "loop":
-                raise
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
-            notes.append(f"model={kind} cannot be batched over members ({reason}); they train in turn")
-    chosen: InProcess = "vmap" if seconds.get("vmap", float("inf")) * GAIN < seconds["loop"] else "loop"
-    rounded = {name: float(f"{value:.3g}") for name, value in seconds.items()}
-    measured.append(
-        {"model": kind, "members": program.num_members, "chosen": chosen, "seconds_per_update": rounded}
-    )
-    return chosen
+def _kind(request: Request, group: list[int]) -> str:
+    """The name of the model; a group shares it."""
+    return str(getattr(request.members[group[0]], "model", ""))
 
 
-def _seconds_per_update(program: Program) -> float:
-    population, stepper = initial_population(program), Stepper(program)
-    stepper.update(population)
-    seconds = []
-    for _ in range(TRIALS):
-        start = time.perf_counter()
-        stepper.update(population)
-        if program.device.type == "cuda":
-            torch.cuda.synchronize(program.device)
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+class _Chosen:
+    """What was found out so far; each kind of model is timed once."""
+
+    def __init__(self, experiment: Experiment, request: Request, num_members: int) -> None:
+        self._experiment = experiment
+        self._request = request
+        self._updates = num_members * request.spec.max_steps
+        self._executors: dict[str, InProcess] = {}
+        self.gains_from_processes: dict[str, bool] = {}
+        self.measured: list[dict[str, Any]] = []
+        self.notes: list[str] = []
+        self.limit = 0
+        """The largest of those that the caches set."""
+
+    def parts(self, group: list[int]) -> list[tuple[list[int], InProcess]]:
+        """The packs of members with one key, and how each trains."""
+        members = self._request.members
+        spec, kind = self._request.spec, _kind(self._request, group)
+        if spec.executor == "loop" or (spec.executor == "vmap" and len(group) == 1):
+            return [(group, "loop")]
+        is_known = spec.executor == "vmap" or kind in KNOWN
+        is_long = spec.executor == "auto" and self._updates >= LONG_UPDATES
+        if not is_long and (len(group) == 1 or (is_known and len(group) <= FEWEST)):
+            return [(group, "loop" if len(group) == 1 else "vmap")]
+        trial = try_alone(self._experiment, members[group[0]])
+        limit = spec.pack_limit or trial.most_members
+        parts = packs_of(members, limit, group)
+        if spec.executor == "auto":
+            self._find_out(kind, parts[0], trial)
+        executor = self._executors.get(kind, "vmap")
+        if executor == "loop":
+            return [(group, "loop")]  # its memory is that of one member
+        self.limit = max(self.limit, limit if len(parts) > 1 else 0)
+        return [(part, executor if len(part) > 1 else "loop") for part in parts]
+
+    def _find_out(self, kind: str, part: list[int], trial: Trial) -> None:
+        """Times what is not known of a kind, once, on a throwaway pack."""
+        if kind in self._executors:
+            return
+        in_process: InProcess = KNOWN.get(kind, "loop")
+        among: set[Executor] = {"vmap", "loop"} if kind not in KNOWN and len(part) > 1 else {in_process}
+        spec = self._request.spec
+        if self._is_long(trial) and trial.device.type == "cpu" and workers(spec.threads) > 1:
+            among.add("processes")
+        if len(among) == 1:
+            self._executors[kind] = in_process
+            return
+        members = tuple(self._request.members[number] for number in part)
+        num_workers = min(workers(spec.threads), len(self._request.members))
+        timed: Timed = time_executors(self._experiment.build(members), among, num_workers)
+        if timed.problem:
+            self.notes.append(
+                f"model={kind} cannot be batched over members ({timed.problem}); they train in turn"
+            )
+        self._executors[kind] = faster_in_process(timed.seconds)
+        self.gains_from_processes[kind] = is_faster_side_by_side(timed.seconds)
+        self.measured.append(
+            {
+                "model": kind,
+                "members": len(members),
+                "chosen": "processes" if self.gains_from_processes[kind] else self._executors[kind],
+                "seconds_per_update": {n: float(f"{value:.3g}") for n, value in timed.seconds.items()},
+            }
+        )
+
+    def _is_long(self, trial: Trial) -> bool:
+        return trial.seconds * self._updates >= LONG_SECONDS and len(self._request.members) > 1

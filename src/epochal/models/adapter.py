@@ -29,9 +29,7 @@ CHANNEL_DROPOUT = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 UNSUPPORTED = (nn.AlphaDropout, nn.FeatureAlphaDropout, nn.RReLU, nn.SyncBatchNorm)
 
 
-def network_of(
-    make: Callable[[], nn.Module], scheme: str, *, zero_readout: bool = False, init_scale: float = 1.0
-) -> Network:
+def network_of(make: Callable[[], nn.Module], scheme: str, *, zero_readout: bool = False) -> Network:
     """The network that ``make`` builds; ``scheme`` is as for `initializer`, ``torch`` the module's own.
 
     Raises:
@@ -43,7 +41,7 @@ def network_of(
         with torch.device("cpu"), own_generator(0):
             return make()
 
-    initialise = initializer(scheme, zero_readout=zero_readout, init_scale=init_scale, start=start_of(make))
+    initialise = initializer(scheme, zero_readout=zero_readout, start=start_of(make))
     return Network(build, initialise, adapted)
 
 

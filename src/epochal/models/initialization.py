@@ -19,9 +19,7 @@ Start = Callable[[Key, torch.dtype], dict[str, Tensor]]
 """A module's own initial parameters and buffers, by every name they have."""
 
 
-def initializer(
-    name: str, *, zero_readout: bool = False, init_scale: float = 1.0, start: Start | None = None
-) -> Initialise:
+def initializer(name: str, *, zero_readout: bool = False, start: Start | None = None) -> Initialise:
     """Adding a tensor to a network changes the values of no other.
 
     ``torch``: the distributions of torch's own ``reset_parameters``: weights and biases of linear layers and
@@ -32,13 +30,14 @@ def initializer(
     whichever are fewer (Saxe et al. 2014, section 3), embeddings and biases as in ``lecun``. Norms are ones
     and zeros.
 
-    ``zero_readout`` sets the last linear layer to zero: logits start equal. ``init_scale`` multiplies every
-    parameter with more than one dimension; 1 leaves the scheme as it is. ``start`` is a foreign module's own
-    initialisation: all of it for ``torch``; otherwise what is no linear layer, convolution or embedding.
+    ``zero_readout`` sets the last linear layer to zero: logits start equal. The ``scale`` of a call
+    multiplies every parameter with more than one dimension; 1 leaves the scheme as it is. ``start`` is a
+    foreign module's own initialisation: all of it for ``torch``; otherwise what is no linear layer,
+    convolution or embedding.
     """
     draw: Draw = {"torch": _draw_torch, "lecun": _draw_lecun, "orthogonal": _draw_orthogonal}[name]
 
-    def initialise(module: nn.Module, key: Key, dtype: torch.dtype) -> dict[str, Tensor]:
+    def initialise(module: nn.Module, key: Key, dtype: torch.dtype, scale: float) -> dict[str, Tensor]:
         values: dict[str, Tensor] = {}
         readout = _readout(module) if zero_readout else None
         given = start(key, dtype) if start else {}
@@ -50,8 +49,8 @@ def initializer(
                     value = given[full_name]
                 else:
                     value = draw(layer, own, shape, random.fold(key, full_name), dtype)
-                if len(shape) > 1 and init_scale != 1.0:
-                    value = value * init_scale
+                if len(shape) > 1 and scale != 1.0:
+                    value = value * scale
                 values[full_name] = torch.zeros_like(value) if layer is readout else value
             for own, buffer in layer.named_buffers(recurse=False):
                 full_name = f"{path}.{own}" if path else own

@@ -9,6 +9,7 @@ from typing import Any
 
 from epochal.core.values.errors import UserError
 from epochal.store.atomic import write_file
+from epochal.store.documents import check_format
 from epochal.store.sealed import Array, DamagedError, read_meta, seal, unseal, unseal_row
 
 SNAPSHOT_FORMAT = 1
@@ -65,7 +66,7 @@ def load_snapshot(directory: Path, pack: int, step: int) -> Snapshot:
         raise _missing(directory, f"pack {pack}", step) from error
     except DamagedError as error:
         raise _damaged(path, error) from error
-    _check_format(path, own)
+    check_format(path, own, SNAPSHOT_FORMAT)
     return Snapshot(
         pack=own["pack"], step=own["step"], members=tuple(own["members"]), tensors=tensors, meta=own["meta"]
     )
@@ -93,7 +94,7 @@ def load_member_snapshot(directory: Path, member: int, step: int) -> dict[str, A
     for path in sorted(directory.glob(f"step-{step:08d}-pack-*.safetensors")):
         try:
             own = read_meta(path)
-            _check_format(path, own)
+            check_format(path, own, SNAPSHOT_FORMAT)
             if member in own["members"]:
                 return unseal_row(path, own["members"].index(member))
         except DamagedError as error:
@@ -140,14 +141,6 @@ def packs_at(directory: Path, step: int) -> list[int]:
 
 
 _NAME = re.compile(r"step-(?P<step>\d+)-pack-(?P<pack>\d+)\.safetensors")
-
-
-def _check_format(path: Path, own: Mapping[str, Any]) -> None:
-    if own["format"] != SNAPSHOT_FORMAT:
-        raise UserError(
-            f"{path} has format {own['format']}, this version of epochal reads {SNAPSHOT_FORMAT}; "
-            "read it with the version that wrote it"
-        )
 
 
 def _missing(directory: Path, whose: str, step: int) -> UserError:

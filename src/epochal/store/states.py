@@ -9,6 +9,7 @@ from typing import Any
 
 from epochal.core.values.errors import UserError
 from epochal.store.atomic import write_file
+from epochal.store.documents import check_format
 from epochal.store.records import ends_line
 from epochal.store.sealed import Array, DamagedError, seal, unseal
 
@@ -110,11 +111,7 @@ def _read_state(path: Path, pack: int, step: int, records: Path | None) -> State
         tensors, own = unseal(path.read_bytes())
     except OSError as error:
         raise DamagedError(f"cannot be read: {error.strerror}") from error
-    if own["format"] != STATE_FORMAT:
-        raise UserError(
-            f"{path} has format {own['format']}, this version of epochal reads {STATE_FORMAT}; "
-            "resume with the version that wrote it, or remove the file to start over"
-        )
+    check_format(path, own, STATE_FORMAT)
     if (own["pack"], own["step"]) != (pack, step):
         raise DamagedError(f"it is of pack {own['pack']}, step {own['step']}")
     if records is not None and not _reaches(records, own["record_offset"]):

@@ -12,7 +12,9 @@ from epochal.core.tensors.layout import Layout
 from epochal.core.tensors.random import Key
 from epochal.core.tensors.tap import SILENT, Tap
 
-Initialise = Callable[[nn.Module, Key, torch.dtype], dict[str, Tensor]]
+Initialise = Callable[[nn.Module, Key, torch.dtype, float], dict[str, Tensor]]
+"""From module, key, format and ``scale`` (a factor on what has more than one dimension) to fresh values."""
+
 Forward = Callable[[Tensor, Tap], Tensor]
 
 
@@ -51,9 +53,11 @@ class Network:
         names = {*self.layout.names, *self.buffer_layout.names}
         self._slots = [slot for slot in _slots(self.module) if slot[3] in names]
 
-    def init(self, key: Key, dtype: torch.dtype) -> tuple[Float[Tensor, " P"], Float[Tensor, " Q"]]:
+    def init(
+        self, key: Key, dtype: torch.dtype, scale: float = 1.0
+    ) -> tuple[Float[Tensor, " P"], Float[Tensor, " Q"]]:
         """Parameters and buffers of one member as flat vectors, on the key's device."""
-        values = self._initialise(self.module, key, dtype)
+        values = self._initialise(self.module, key, dtype, scale)
         return self.layout.flatten(values), self.buffer_layout.flatten(values).to(key.device, dtype)
 
     def __call__(

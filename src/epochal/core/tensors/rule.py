@@ -1,4 +1,9 @@
-"""The contract of a rule: a scalar of one member whose gradient is the direction to descend."""
+"""The contract of a rule: a scalar of one member whose gradient is the direction to descend.
+
+A rule has at least one of three methods and leaves out what it does not change: ``surrogate`` (the scalar),
+``at_site`` (what passes the network's sites; the scalar is the loss), ``gradient`` (where scalars are
+differentiated; they are those of the attribute ``rule``, if it wraps one).
+"""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, cast, runtime_checkable
@@ -11,6 +16,7 @@ from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.network import Network
 from epochal.core.tensors.objective import Objective, State
 from epochal.core.tensors.random import Key
+from epochal.core.tensors.tap import Edit, Tap
 from epochal.core.tensors.task import Fields
 from epochal.core.values.errors import UserError
 
@@ -19,8 +25,15 @@ Columns = Mapping[str, Float[Tensor, "M 1"]]
 Surrogates = Callable[[Float[Tensor, "M P"]], tuple[Float[Tensor, " M"], Float[Tensor, " M"], State]]
 """All members' surrogates, losses and next states of the objective at given parameters, on this step's batch.
 
-Pure, so it may be called at several points; differentiable in the parameters; members do not mix.
+Pure, so it may be called at several points; differentiable in the parameters; members do not mix. What a
+network keeps besides parameters (the running statistics of batch norm) follows the first call of an update.
 """
+
+Surrogate = Callable[
+    [Objective, Network, Mapping[str, Tensor], Mapping[str, Tensor], Batch, Fields, State, Key],
+    tuple[Float[Tensor, ""], Float[Tensor, ""], State],
+]
+"""Of one member, parameters and buffers by name: the surrogate, the loss, the objective's next state."""
 
 
 class Pass(NamedTuple):
@@ -32,7 +45,7 @@ class Pass(NamedTuple):
 
 
 @runtime_checkable
-class Rule(Protocol):
+class RuleOfSurrogate(Protocol):
     """Builds the surrogate of one member; the engine sums it over members and differentiates once."""
 
     def surrogate(
@@ -51,7 +64,16 @@ class Rule(Protocol):
 
 
 @runtime_checkable
-class RuleOfSeveralPasses(Rule, Protocol):
+class RuleOfSites(Protocol):
+    """Differentiates the loss of a network whose activations it changes."""
+
+    def at_site(self, site: str, activation: Tensor) -> Tensor:
+        """What goes on in place of an activation, in the forward and hence in the backward pass."""
+        ...
+
+
+@runtime_checkable
+class RuleOfSeveralPasses(Protocol):
     """A rule that says itself where surrogates are differentiated, for all members at once."""
 
     def gradient(self, surrogates: Surrogates, flat: Float[Tensor, "M P"], fields: Columns, key: Key) -> Pass:
@@ -61,6 +83,24 @@ class RuleOfSeveralPasses(Rule, Protocol):
         memory with may be written to.
         """
         ...
+
+
+Rule = RuleOfSurrogate | RuleOfSites | RuleOfSeveralPasses
+METHODS = ("surrogate", "at_site", "gradient")
+
+
+def is_rule(thing: object) -> bool:
+    """Whether an object, or the objects of a class, have a rule's method."""
+    return any(callable(getattr(thing, name, None)) for name in METHODS)
+
+
+def surrogate_of(rule: object) -> Surrogate:
+    """A rule's own ``surrogate``; else that of the rule it wraps; else the loss, with its ``at_site``."""
+    own = getattr(rule, "surrogate", None)
+    if own is not None:
+        return cast(Surrogate, own)
+    inner = getattr(rule, "rule", None)
+    return _loss(getattr(rule, "at_site", None)) if inner is None else surrogate_of(inner)
 
 
 def gradient_of(
@@ -88,3 +128,23 @@ def one_backward(surrogates: Surrogates, flat: Float[Tensor, "M P"]) -> Pass:
             )
         (gradient,) = torch.autograd.grad(scalars.sum(), flat)
     return Pass(gradient, losses, state)
+
+
+def _loss(edit: Edit | None) -> Surrogate:
+    def surrogate(
+        objective: Objective,
+        network: Network,
+        params: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor],
+        batch: Batch,
+        fields: Fields,
+        state: State,
+        key: Key,
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], State]:
+        tap = Tap(training=True, edit=edit, key=key)
+        loss, state = objective(
+            lambda inputs: network(params, buffers, inputs, tap), batch, fields, state, key
+        )
+        return loss, loss.detach(), state
+
+    return surrogate

@@ -65,7 +65,7 @@ class Spec(Optimization):
     executor: Executor | Literal["auto"] = execute(
         "auto", "how a pack's members train: vmap (batched), loop (in turn), processes; auto = as measured"
     )
-    pack_limit: int = execute(0, "most members of a pack; 0 = no limit until memory runs out", ge=0)
+    pack_limit: int = execute(0, "most members of a pack; 0 = as many as the caches hold, at least 8", ge=0)
     compile: bool = execute(False, "compile the forward and backward pass (takes minutes; backprop only)")
     wandb: Literal["disabled", "offline", "online"] = execute(
         "disabled", "mirror every record, event and final figure to Weights & Biases"

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import model_validator
 
-from epochal.core.values.fields import execute, observe, static
+from epochal.core.values.fields import execute, observe, static, vary
 from epochal.core.values.folder import NameIn
 from epochal.core.values.spec import PROBES_MEANING, Spec
 
@@ -47,7 +47,7 @@ class ImagesSpec(Spec):
     stem: Literal["small", "large"] = static("small", "first layers of resnet18: for small images or for 224")
     dropout: float = static(0.0, "share of the MLP's activations that is dropped in training", ge=0, lt=1)
     initialization: Literal["torch", "lecun", "orthogonal"] = static("torch", "initial distributions")
-    init_scale: float = static(1.0, "factor on all initial weights with more than one dimension", gt=0)
+    init_scale: float = vary(1.0, "factor on all initial weights with more than one dimension", gt=0)
     zero_readout: bool = static(False, "starts the last layer at zero")
 
     probes: tuple[str, ...] = observe(("loss", "accuracy", "weight_norm"), PROBES_MEANING)

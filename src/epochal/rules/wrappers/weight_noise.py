@@ -1,6 +1,5 @@
 """Gaussian noise on the weights of the training pass."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -8,12 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epochal.core.tensors import random
-from epochal.core.tensors.batch import Batch
-from epochal.core.tensors.network import Network
-from epochal.core.tensors.objective import Objective, State
 from epochal.core.tensors.random import Key
 from epochal.core.tensors.rule import Columns, Pass, Rule, Surrogates, gradient_of
-from epochal.core.tensors.task import Fields
 
 
 @dataclass(frozen=True)
@@ -29,19 +24,6 @@ class WeightNoise:
     """
 
     rule: Rule
-
-    def surrogate(
-        self,
-        objective: Objective,
-        network: Network,
-        params: Mapping[str, Tensor],
-        buffers: Mapping[str, Tensor],
-        batch: Batch,
-        fields: Fields,
-        state: State,
-        key: Key,
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], State]:
-        return self.rule.surrogate(objective, network, params, buffers, batch, fields, state, key)
 
     def gradient(self, surrogates: Surrogates, flat: Float[Tensor, "M P"], fields: Columns, key: Key) -> Pass:
         with torch.no_grad():

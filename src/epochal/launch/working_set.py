@@ -1,0 +1,60 @@
+"""How many members of a pack fit into a processor's caches together."""
+
+import time
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from epochal.core.values.spec import Spec
+from epochal.engine.population import initial_population
+from epochal.engine.program import Program
+from epochal.engine.step import Stepper
+from epochal.experiments.catalog import Experiment
+
+CACHE_BYTES = 48 << 20
+"""What members may keep from a forward pass for its backward pass and still gain from being batched.
+
+A constant, not this machine's cache: packs decide bits, and a request should have the same packs everywhere.
+At width 128 and batch 512 (5.3 MB each) 8 members gained a tenth and 64 lost three tenths; at width 64 and
+batch 256 (1.4 MB) 64 doubled their speed (bench/results/populations.md).
+"""
+
+FEWEST = 8
+"""So many members gain, however large they are: each operation is dispatched once for all of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One member's update: bytes kept for the backward pass, seconds, and where it was computed."""
+
+    bytes: int
+    seconds: float
+    device: torch.device
+
+    @property
+    def most_members(self) -> int:
+        """Of a batched pack; 0 where the caches set no limit: a GPU has bandwidth instead of them."""
+        if self.device.type != "cpu":
+            return 0
+        return max(FEWEST, CACHE_BYTES // max(self.bytes, 1))
+
+
+def try_alone(experiment: Experiment, member: Spec) -> Trial:
+    """Trains a throwaway member for two updates: one is counted, one is timed."""
+    program: Program = replace(experiment.build((member,)), executor="loop", is_compiled=False)
+    population, stepper = initial_population(program), Stepper(program)
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()  # views of one activation share it
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        stepper.update(population)
+    start = time.perf_counter()
+    stepper.update(population)
+    if program.device.type == "cuda":
+        torch.cuda.synchronize(program.device)
+    return Trial(bytes=sum(kept.values()), seconds=time.perf_counter() - start, device=program.device)
