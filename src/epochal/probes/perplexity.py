@@ -24,7 +24,8 @@ def perplexity(options: NoOptions, view: View) -> dict[str, Tensor]:
     """1 for certain and correct predictions."""
     columns = {}
     for split in ("train", "val"):
-        losses = negative_log_likelihood(view.logits(split).double(), view.targets(split))
+        logits, targets = view.logits(split).double(), view.targets(split)
+        losses = negative_log_likelihood(logits.flatten(0, -2), targets.flatten())
         columns[f"{split}_perplexity"] = losses.mean().exp()
     return columns
 

@@ -39,7 +39,7 @@ def progress_measures(options: KeyFrequencyOptions, view: View) -> dict[str, Ten
     i = torch.arange(n, device=targets.device)
     restricted = waves.restricted(chosen).log_softmax(-1)
     kept = -restricted[(i[:, None] + i) % n, targets]
-    left = negative_log_likelihood(waves.excluded(chosen), targets).flatten()
+    left = negative_log_likelihood(waves.excluded(chosen).flatten(0, 1), pairs.targets)
     train = pairs.is_train.double()
     return {"restricted_loss": kept.mean(), "excluded_loss": (left * train).sum() / train.sum()}
 

@@ -58,13 +58,9 @@ def group_of(operation: str, modulus: int) -> Group:
 def _logarithms(p: int) -> list[int]:
     """Of 1 .. p-1 to the smallest generator of the group of nonzero residues."""
     for generator in range(1, p):
-        powers = [1]
-        while (power := powers[-1] * generator % p) not in (0, 1):
-            powers.append(power)
-        if len(powers) == p - 1 and power == 1:
-            place = {value: exponent for exponent, value in enumerate(powers)}
-            if len(place) == p - 1:
-                return [place[value] for value in range(1, p)]
+        place = {pow(generator, exponent, p): exponent for exponent in range(p - 1)}
+        if len(place) == p - 1 and 0 not in place:
+            return [place[value] for value in range(1, p)]
     raise UserError(
         f"the nonzero numbers modulo {p} are no cyclic group under *; this probe needs a prime modulus there"
     )

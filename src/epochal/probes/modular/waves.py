@@ -21,7 +21,7 @@ def waves(n: int, device: torch.device) -> tuple[Float[Tensor, "F n"], Float[Ten
     frequency = torch.arange(n // 2 + 1, dtype=torch.int64)[:, None]
     angle = (2 * math.pi / n) * (frequency * torch.arange(n) % n).double()
     is_single = (2 * frequency) % n == 0
-    norm = torch.where(is_single, 1 / math.sqrt(n), math.sqrt(2 / n)).double()
+    norm = torch.where(is_single, 1.0, 2.0).double().div(n).sqrt()
     cosines, sines = norm * angle.cos(), torch.where(is_single, 0.0, norm * angle.sin())
     return cosines.to(device, wide(device)), sines.to(device, wide(device))
 
