@@ -131,14 +131,14 @@ def test_other_operations_are_addition_after_relabelling(operation: str) -> None
         else:
             heights = [0.0] * P
         rows.append((a, b, answer, heights))
-    a, b, answer = (torch.tensor([row[place] for row in rows]) for place in range(3))
+    first, second, answers = (torch.tensor([row[place] for row in rows]) for place in range(3))
     logits = torch.tensor([row[3] for row in rows], dtype=torch.float64)
     parts = {"train": torch.arange(len(rows)) % 2 == 0, "val": torch.arange(len(rows)) % 2 == 1}
     view = GivenView(
         given_task=Table(operation, P),
         given_logits={split: logits[rows] for split, rows in parts.items()},
-        given_targets={split: answer[rows] for split, rows in parts.items()},
-        given_factors={split: {"a": a[rows], "b": b[rows]} for split, rows in parts.items()},
+        given_targets={split: answers[rows] for split, rows in parts.items()},
+        given_factors={split: {"a": first[rows], "b": second[rows]} for split, rows in parts.items()},
     )
     seen = values("logit_alignment", view)
     assert seen["logit_alignment"] == pytest.approx(1, rel=1e-9)
@@ -276,7 +276,7 @@ def changed(**given: Any) -> GivenView:
         ("key_frequencies", changed(), {"number": 9}, "number=9 is outside 1 to 6"),
         ("embedding_circle", changed(), {"frequency": 7}, "frequency=7 is outside 1 to 6"),
         ("embedding_spectrum", changed(given_params={"w": torch.zeros(3, 3)}), {}, "it has w"),
-        ("neuron_frequencies", changed(), {"site": "layer.0"}, "is no site of this network; it has block.0.mlp"),
+        ("neuron_frequencies", changed(), {"site": "x"}, "is no site of this network; it has block.0.mlp"),
         ("attention_pattern", changed(), {}, "this network has no attention; its sites are block.0.mlp"),
     ],
 )  # fmt: skip
