@@ -157,8 +157,9 @@ def test_the_embedding_is_read_by_the_tokens_of_the_first_operand() -> None:
     rows = torch.cat([torch.randn(5, 2, generator=torch.Generator().manual_seed(0)) * 9, torch.zeros(P, 2)])
     rows[5:] = view.given_params["embed.weight"]
     moved = replace(view, given_inputs=inputs, given_params={"embed.weight": rows})
+    strength = math.sqrt(P)
     assert values("embedding_spectrum", moved)["embedding_spectrum"] == pytest.approx(
-        values("embedding_spectrum", view)["embedding_spectrum"], abs=1e-6
+        [0, 0, strength, 0, 0, 0, 0], abs=1e-6
     )
 
 
@@ -187,6 +188,9 @@ def test_spectra_of_random_weights_are_at_their_nulls() -> None:
     view, f = random_embedding(p, width), p // 2
     ratio = values("inverse_participation_ratio", view)["inverse_participation_ratio"]
     assert ratio == pytest.approx(2 / (f + 1), rel=0.05)
+    shifted = replace(view, given_params={"embed.weight": view.given_params["embed.weight"] + 10})
+    moved = values("inverse_participation_ratio", shifted)["inverse_participation_ratio"]
+    assert moved == pytest.approx(ratio, rel=1e-9), "a constant is no wave"
     # Norms are of 2 x width normals each: Gini is spread / (mean sqrt(pi)) of nearly normal numbers.
     gini = values("embedding_gini", view)["embedding_gini"]
     assert gini == pytest.approx(1 / math.sqrt(4 * math.pi * width), rel=0.3)

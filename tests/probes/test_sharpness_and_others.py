@@ -39,6 +39,7 @@ def box(
 
 @pytest.mark.parametrize("seed", range(5))
 def test_sharpness_is_the_highest_corner_of_a_convex_loss(seed: int) -> None:
+    """In a box so large that corners differ and searches end at several: thirty of them find the highest."""
     rng = np.random.default_rng(seed)
     flat, middle = torch.tensor(rng.normal(size=30)), torch.tensor(rng.normal(size=30))
     root = torch.tensor(rng.normal(size=(30, 30))) / 5
@@ -47,7 +48,7 @@ def test_sharpness_is_the_highest_corner_of_a_convex_loss(seed: int) -> None:
     def loss(at: torch.Tensor) -> torch.Tensor:
         return (at - middle) @ hessian @ (at - middle)
 
-    directions, reach = box(6, flat, 0.05)
+    directions, reach = box(6, flat, 1.0)
     corners = [
         loss(flat + torch.tensor(directions @ (reach * signs))).item() for signs in product((-1, 1), repeat=6)
     ]
@@ -56,9 +57,9 @@ def test_sharpness_is_the_highest_corner_of_a_convex_loss(seed: int) -> None:
     seen = value(
         "sharpness",
         GivenView(given_params={"w": flat}, given_loss=loss),
-        epsilon=0.05,
+        epsilon=1.0,
         dimensions=6,
-        searches=4,
+        searches=30,
     )
     assert seen["sharpness"] == pytest.approx(highest, rel=1e-6) and highest > 0
 
