@@ -11,7 +11,7 @@ from epochal.core.tensors import random
 from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.layout import Layout
 from epochal.core.tensors.tap import SILENT, Tap, recording
-from epochal.core.tensors.task import Fields, Split
+from epochal.core.tensors.task import Fields, Split, Task
 from epochal.engine.program import Program
 
 EVALUATION_ROWS = 8192
@@ -44,6 +44,10 @@ class LiveView:
         self._data: dict[Split, Batch] = {}
         self._seen: dict[Split, tuple[Tensor, Tensor]] = {}
         self._activations: dict[Split, dict[str, Tensor]] = {}
+
+    @property
+    def task(self) -> Task:
+        return self._program.task
 
     @property
     def layout(self) -> Layout:
@@ -128,14 +132,15 @@ class LiveView:
             if error is not None:
                 return self._from_error(pieces, error)
 
-        def loss(flat: Float[Tensor, " P"]) -> Float[Tensor, ""]:
-            params = self.layout.unflatten(flat)
-            return self._objective(
-                lambda inputs: self._program.network(params, self._buffers, inputs, SILENT), self.data(split)
-            )
-
-        gradient: Tensor = torch.func.grad(loss)(self.flat)
+        gradient: Tensor = torch.func.grad(lambda flat: self.loss_at(split, flat))(self.flat)
         return gradient
+
+    def loss_at(self, split: Split, flat: Float[Tensor, " P"]) -> Float[Tensor, ""]:
+        """The objective on the whole split with other parameters, in evaluation mode; differentiable."""
+        params = self.layout.unflatten(flat)
+        return self._objective(
+            lambda inputs: self._program.network(params, self._buffers, inputs, SILENT), self.data(split)
+        )
 
     def _error(self, split: Split, pieces: Sequence[Tensor]) -> Float[Tensor, "N C"] | None:
         """d loss / d logits; None where the loss is no function of the batch's logits alone."""
