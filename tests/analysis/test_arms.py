@@ -98,10 +98,10 @@ def test_interval_and_p_agree(num_runs: int, alpha: float) -> None:
 
 def test_how_many_seeds_would_decide() -> None:
     one = np.array([1000.0, 1200, 1500, 1700, 1300])
-    clear = compare_arms(one, one + [200, 210, 190, 205, 195], horizon=4000)
+    clear = compare_arms(one, one + np.array([200, 210, 190, 205, 195]), horizon=4000)
     assert (clear.smallest_p, clear.verdict) == (2 / 2**5, "undecided")  # five seeds cannot
     assert clear.runs_needed == 6  # the first number that can
-    vague = compare_arms(one, one + [200, -100, 190, 10, -50], horizon=4000)
+    vague = compare_arms(one, one + np.array([200, -100, 190, 10, -50]), horizon=4000)
     assert vague.runs_needed is None or vague.runs_needed > 10
 
 
