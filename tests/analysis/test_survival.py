@@ -164,6 +164,16 @@ def test_restricted_mean_covers_where_runs_are_lost_before_the_horizon() -> None
     assert inside / 200 > 0.95 - 0.046
 
 
+def test_bounds_are_used_where_a_run_is_lost_before_the_horizon_only() -> None:
+    times, until = np.array([10.0, 20, NAN, 40, NAN, 70]), np.array([99.0, 99, 25, 99, 99, 99])
+    found = restricted_mean(times, followed=until, horizon=90)
+    duration, status = np.where(np.isnan(times), until, times), (~np.isnan(times)).astype(np.int64)
+    assert (found.low, found.high) == mean_bounds(duration, status, 90.0, 0.95)
+    whole = restricted_mean(times, followed=99, horizon=90)
+    duration[2] = 99
+    assert (whole.low, whole.high) != mean_bounds(duration, status, 90.0, 0.95)
+
+
 def test_bounds_of_a_mean_by_hand() -> None:
     # One run, lost at once: it may have been anywhere. One event at 30 of 100: a uniform share u stays.
     low, high = mean_bounds(np.array([30.0, 100.0]), np.array([1, 0]), 100.0, 0.9)

@@ -59,8 +59,8 @@ def scaling_exponent(
     * ``seeds`` ``[S]``: a label per run. The interval is then k +- t sd(k_g) / sqrt(G) over the G seeds, with
       G - 1 degrees of freedom and k_g = G k - (G - 1) k without seed g. In a full sweep without censoring k_g
       is the slope of seed g alone, so whatever a seed shifts or tilts is in the interval; taking such runs as
-      independent covers .999 where seeds shift and .80 where they tilt (5 seeds at 4 values of x,
-      bench/results/calibration-censored.md).
+      independent gives intervals far too wide where seeds only shift and too short where their exponents
+      differ (bench/results/calibration-censored.md).
 
     Under no effect k is 0.
 
