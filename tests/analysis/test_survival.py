@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import CensoredData, binomtest, ecdf
 from scipy.stats import t as student
@@ -95,6 +95,7 @@ def test_without_censoring_shares_are_plain() -> None:
     assert ((curve.low <= curve.value) & (curve.value <= curve.high)).all()
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(1, 9), st.sampled_from(["event", "diverged", "both"])), min_size=2, max_size=12

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 
 def share_interval(
@@ -50,7 +50,7 @@ def quantile(probability: float, mean: float, square: float) -> float:
     if mean <= 0 or mean >= 1 or variance <= 1e-15:
         return min(max(mean, 0.0), 1.0)
     size = mean * (1 - mean) / variance - 1
-    return float(beta.ppf(probability, mean * size, (1 - mean) * size))
+    return float(betaincinv(mean * size, (1 - mean) * size, probability))
 
 
 def runs_left(
