@@ -155,9 +155,7 @@ def censored_means(replicates: int) -> list[str]:
                     hits.append(found.low <= truth <= found.high)
                     length.append((found.high - found.low) / horizon)
                     naive.append(np.nanmean(seen) if np.isfinite(seen).any() else np.nan)
-                how = f"{share:.0%} at the horizon" + (
-                    ", more than half lost at random before" if lost else ""
-                )
+                how = f"{share:.0%} at the horizon" + (", some lost before" if lost else "")
                 rows.append(
                     f"| {name} | {how} | {runs} | {np.mean(hits):.3f} | {np.median(length):.2f} "
                     f"| {(np.nanmean(naive) - truth) / truth:+.0%} |"
