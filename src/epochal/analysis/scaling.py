@@ -60,8 +60,8 @@ def scaling_exponent(
       G - 1 degrees of freedom and k_g = G k - (G - 1) k without seed g. In a full sweep without censoring k_g
       is the slope of seed g alone, so whatever a seed shifts or tilts is in the interval; taking such runs as
       independent gives intervals twice too long where seeds only shift
-      (bench/results/calibration-censored.md), and too short where little but their exponents differs: below .8
-      of .95 with exponents of sd .3 and 5 seeds.
+      (bench/results/calibration-censored.md), and too short where little but their exponents differs:
+      below .8 of .95 with exponents of sd .3 and 5 seeds.
 
     Under no effect k is 0.
 
