@@ -80,6 +80,31 @@ def test_blocking_finds_what_hides_between_seeds_and_keeps_its_level(num_runs: i
     assert false / 100 < 0.05 + 3 * 0.022
 
 
+@pytest.mark.parametrize("num_runs", [7, 20])
+@pytest.mark.parametrize("alpha", [0.05, 0.01])
+def test_interval_and_p_agree(num_runs: int, alpha: float) -> None:
+    verdicts = set()
+    for r in range(20):
+        g = np.random.Generator(np.random.PCG64([4, r]))
+        one = g.uniform(1000, 2000, num_runs)
+        two = one + g.normal(12 * r, 80, num_runs)
+        found = compare_arms(one, two, horizon=4000, alpha=alpha, power=None)
+        assert found.low is not None and found.high is not None and found.p is not None
+        assert (found.p <= alpha) == (found.low > 0 or found.high < 0)
+        assert found.level == pytest.approx(1 - alpha)
+        verdicts.add(found.verdict)
+    assert "undecided" in verdicts
+
+
+def test_how_many_seeds_would_decide() -> None:
+    one = np.array([1000.0, 1200, 1500, 1700, 1300])
+    clear = compare_arms(one, one + np.array([200, 210, 190, 205, 195]), horizon=4000)
+    assert (clear.smallest_p, clear.verdict) == (2 / 2**5, "undecided")  # five seeds cannot
+    assert clear.runs_needed == 6  # the first number that can
+    vague = compare_arms(one, one + np.array([200, -100, 190, 10, -50]), horizon=4000)
+    assert vague.runs_needed is None or vague.runs_needed > 10
+
+
 def test_refuted_is_an_interval_within_the_margin() -> None:
     g = np.random.Generator(np.random.PCG64(3))
     one = g.uniform(1000, 2000, 12)

@@ -215,6 +215,34 @@ def test_refuted_needs_an_interval_below_the_claim() -> None:
     assert coupling(a, b, least=0.6, power=None).verdict == "refuted"
 
 
+@pytest.mark.parametrize("alternative", ["together", "either"])
+def test_verdict_and_interval_never_contradict(alternative: str) -> None:
+    verdicts = set()
+    for r in range(60):
+        g = generator(8, r)
+        rho = (r % 5 - 1.5) / 3
+        a = g.normal(size=7)
+        b = rho * a + math.sqrt(1 - rho**2) * g.normal(size=7)
+        a, b = np.round(a, 1 - r % 2), np.where(b > 1.2, NAN, b)
+        found = coupling(a, b, alternative=alternative, power=None)  # type: ignore[arg-type]
+        assert found.low is not None and found.high is not None and found.p is not None
+        claimed = found.low > 0 or (alternative == "either" and found.high < 0)
+        assert claimed == (found.p <= 0.05)
+        assert found.level == pytest.approx(0.9 if alternative == "together" else 0.95)
+        assert (found.verdict == "refuted") == (alternative == "together" and found.high < 0)
+        verdicts.add(found.verdict)
+    assert {"supported", "undecided"} <= verdicts
+
+
+def test_a_coupling_that_is_too_weak_is_refuted_however_small_its_p() -> None:
+    g = generator(9)
+    a = g.normal(size=150)
+    b = 0.4 * a + g.normal(size=150)
+    weak = coupling(a, b, least=0.6, power=None, num_draws=999)
+    assert weak.p is not None and weak.p < 0.01 and weak.high is not None and weak.high < 0.6
+    assert weak.verdict == "refuted"
+
+
 def test_nothing_to_pair_is_undecided() -> None:
     found = coupling([5, 5, 5, 5], [1, 2, 3, 4])
     assert (found.p, found.verdict, found.estimate) == (1.0, "undecided", None)

@@ -91,6 +91,31 @@ def test_ties_within_a_record_and_missing_a_count_against_missing_b_for_it() -> 
     assert (neither.num_runs, neither.p) == (7, 1 / 2**7)
 
 
+def test_how_many_runs_would_decide() -> None:
+    a, b, placebo = three(6, ahead=100, num_runs=4)
+    few = leads(a, b, placebo=placebo)  # all four in favour: 1/16
+    assert (few.verdict, few.smallest_p, few.runs_needed) == ("undecided", 1 / 16, 5)
+    assert "about 5 would decide" in few.sentence
+    assert leads(b, a, placebo=placebo).runs_needed is None
+    found = leads(*three(7, ahead=100)[:2], placebo=placebo_of_one_against(7))
+    assert found.runs_needed is not None and found.runs_needed > 8
+
+
+def placebo_of_one_against(seed: int) -> Course:
+    """A placebo that is before A in one run of eight."""
+    placebo = three(seed, ahead=100)[2]
+    middle = np.array(placebo.midpoint)
+    middle[0] -= 1000
+    return Course(onset=middle - 100, midpoint=middle, end=middle + 100)
+
+
+def test_interval_and_single_sign_test_agree() -> None:
+    a, b, placebo = three(8, ahead=100, num_runs=5)
+    found = leads(a, b, placebo=placebo)
+    assert (found.p, found.verdict, found.level) == (1 / 32, "supported", 0.9)
+    assert found.low is not None and found.low > 0
+
+
 def test_unequal_runs_are_refused() -> None:
     a, b, placebo = three(5, ahead=100)
     with pytest.raises(UserError, match="same position"):

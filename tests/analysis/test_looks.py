@@ -1,5 +1,7 @@
 """Alpha spending: published bounds, and the level under "add runs and look again"."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -55,6 +57,23 @@ def test_a_real_test_looked_at_four_times_keeps_its_level() -> None:
     assert spent / 250 < 0.05 + 3 * 0.014
 
 
+def test_refutations_keep_their_level_when_each_look_has_its_interval() -> None:
+    runs = (5, 10, 20, 40)
+    looks = alpha_spending(runs, kind="pocock")
+    naive = spent = 0
+    for r in range(250):
+        lags = np.random.Generator(np.random.PCG64([2, r])).normal(200, 40, 40)
+
+        def refuted(count: int, level: float, lags: np.ndarray = lags) -> bool:
+            found = same_time(np.zeros(count), lags[:count], margin=200, alpha=level, power=None)
+            return at_look(found, looks).verdict == "refuted" if level < 0.05 else found.verdict == "refuted"
+
+        naive += any(refuted(n, 0.05) for n in runs)
+        spent += any(refuted(n, level) for n, level in zip(runs, looks.level, strict=True))
+    assert naive / 250 > 0.08
+    assert 0 < spent / 250 < 0.05 + 3 * 0.014
+
+
 def finding(p: float | None, num_runs: int, verdict: Verdict = "supported") -> Finding:
     return Finding(
         claim="c",
@@ -75,7 +94,17 @@ def test_a_finding_is_judged_by_its_look() -> None:
     assert early.verdict == "undecided"
     assert "look 1 of 3" in early.sentence
     assert at_look(finding(0.03, 20), looks).verdict == "supported"
-    assert at_look(finding(1.0, 5, "refuted"), looks).verdict == "refuted"
+    # To refute early needs the interval of that look; one made for a single look is too short.
+    short = at_look(finding(1.0, 5, "refuted"), looks)
+    assert short.verdict == "undecided"
+    assert "95% interval" in short.sentence
+    wide = replace(finding(1.0, 5, "refuted"), level=1 - 2 * looks.level[0])
+    assert at_look(wide, looks).verdict == "refuted"
+    assert at_look(finding(1.0, 20, "refuted"), looks).verdict == "refuted"
+    # What the analysis left undecided for another reason than p stays so.
+    assert at_look(finding(1e-9, 20, "undecided"), looks).verdict == "undecided"
+    out_of_reach = at_look(replace(finding(0.01, 5), smallest_p=1 / 120), looks)
+    assert "which so few runs cannot give" in out_of_reach.sentence
     assert at_look(finding(0.03, 19), looks, runs=20).verdict == "supported"
     with pytest.raises(UserError, match="no look was declared at 7 runs"):
         at_look(finding(0.03, 7), looks)

@@ -11,6 +11,7 @@ from statsmodels.stats.weightstats import ttost_paired
 
 from epochal.analysis import same_time, same_time_power
 from epochal.analysis.centre import mean_by_flips, median_by_ranks, median_by_signs
+from epochal.analysis.skewness import is_skewed
 from epochal.core.values.errors import UserError
 
 NAN = math.nan
@@ -162,6 +163,45 @@ def test_size_at_the_margin(law: str) -> None:
             claims[test] += found.verdict == "supported"
     for count in claims.values():  # 500 at .05: standard error .0097, three of which are allowed
         assert 0.005 < count / 500 < 0.05 + 0.029
+
+
+def test_signs_hold_for_skewed_lags_and_the_others_do_not() -> None:
+    claims = {"t": 0, "sign": 0}
+    for r in range(400):
+        lags = 200 - 20 * (generator(12, r).exponential(1, 11) - math.log(2))  # median at the margin
+        for test in claims:
+            found = same_time(np.zeros(11), lags, margin=200, test=test, power=None)  # type: ignore[arg-type]
+            claims[test] += found.verdict == "supported"
+    assert claims["t"] / 400 > 0.08
+    assert 0 < claims["sign"] / 400 < 0.033 + 3 * 0.009  # 2 of 11 at most outside: 67 of 2,048
+
+
+def test_signs_by_the_binomial_and_with_censored_runs() -> None:
+    a = np.zeros(8)
+    b = np.array([10.0, 20, -15, 5, 12, 30, 1, NAN])
+    found = same_time(a, b, margin=50, test="sign")
+    assert found.p == pytest.approx(9 / 256)  # one of eight outside
+    assert found.verdict == "supported"
+    assert (found.low, found.high) == (1.0, 30.0)  # the second from either end
+    assert same_time(a, b, margin=25, test="sign").p == pytest.approx(37 / 256)
+    both = same_time(a, np.where(b == 30, 90, b), margin=50, test="sign")
+    assert both.verdict == "undecided" and both.runs_needed is not None and both.runs_needed > 8
+
+
+def test_skew_is_warned_of() -> None:
+    straight = np.array([1.0, 2, 3, 4, 5, 6, 7, 8])
+    assert "skewed" not in same_time(np.zeros(8), straight, margin=20).sentence
+    bent = np.array([1.0, 1.1, 0.9, 1.2, 0.8, 1, 1.3, 40])
+    found = same_time(np.zeros(8), bent, margin=50)
+    assert "the lags are skewed" in found.sentence
+    p = same_time(np.zeros(8), bent, margin=50, test="sign").p
+    assert f"p = {p:.2g}" in found.note
+
+
+@pytest.mark.parametrize("num_runs", [5, 12, 300])
+def test_normal_lags_are_rarely_called_skewed(num_runs: int) -> None:
+    seen = np.mean([is_skewed(generator(13, r).normal(size=num_runs)) for r in range(400)])
+    assert 0.05 - 0.033 < seen < 0.05 + 0.033
 
 
 def test_power_by_simulation_and_runs_needed() -> None:

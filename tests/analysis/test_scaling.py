@@ -103,6 +103,36 @@ def test_censored_exponents_are_covered_and_least_squares_is_not() -> None:
     assert np.mean(naive) < 0.75 - 4 * error
 
 
+def test_a_full_sweep_of_shared_seeds_has_the_t_interval_of_their_slopes() -> None:
+    g = np.random.Generator(np.random.PCG64(5))
+    x, seeds = np.tile([1.0, 2, 4, 8], 6), np.repeat(list("abcdef"), 4)
+    t = 100 * x**0.75 * np.exp(np.repeat(g.normal(0, 0.5, 6), 4) + g.normal(0, 0.2, 24))
+    slopes = [np.polyfit(np.log(x[seeds == s]), np.log(t[seeds == s]), 1)[0] for s in "abcdef"]
+    half = math.sqrt(t_squared(7)) * np.std(slopes, ddof=1) / math.sqrt(6)
+    found = scaling_exponent(x, t, seeds=seeds)
+    assert found.num_seeds == 6
+    assert (found.low, found.high) == pytest.approx(
+        (np.mean(slopes) - half, np.mean(slopes) + half), abs=1e-4
+    )
+    order = g.permutation(24)
+    other = scaling_exponent(x[order], t[order], seeds=seeds[order])
+    assert (other.low, other.high) == pytest.approx((found.low, found.high), abs=1e-4)
+
+
+def test_seeds_that_tilt_are_covered_only_if_they_are_named() -> None:
+    blocked = pooled = 0
+    for r in range(60):
+        g = np.random.Generator(np.random.PCG64([6, r]))
+        x, seeds = np.tile([1.0, 2, 4, 8], 5), np.repeat(np.arange(5), 4)
+        slopes = (0.75 + g.normal(0, 0.3, 5))[seeds]
+        t = 100 * x**slopes * np.exp(g.normal(0, 0.1, 20))
+        ours, theirs = scaling_exponent(x, t, seeds=seeds), scaling_exponent(x, t)
+        blocked += ours.low <= 0.75 <= ours.high
+        pooled += theirs.low <= 0.75 <= theirs.high
+    assert blocked / 60 > 0.95 - 3 * 0.028
+    assert pooled / 60 < 0.8
+
+
 @pytest.mark.parametrize(
     ("x", "times", "options", "message"),
     [
@@ -115,6 +145,9 @@ def test_censored_exponents_are_covered_and_least_squares_is_not() -> None:
         ([1, 2, 3, 4, 5], [1, 2.5, 3, 4, NAN], {"followed": -3}, "followed"),
         ([1, 2, 3, 4], [2, 4, 6, 8], {}, "exactly"),
         ([1, 2, 3, 4], [2, 5, 6, 8], {"level": 1}, "level=1"),
+        ([1, 2, 3, 4], [2, 5, 6, 8], {"seeds": [1, 2]}, "seeds has shape"),
+        ([1, 2, 3, 4], [2, 5, 6, 8], {"seeds": [1, 1, 2, 2]}, "2 seeds are too few"),
+        ([1, 1, 1, 4], [2, 5, 6, 8], {"seeds": [1, 2, 3, 4]}, "without one of the seeds"),
     ],
 )
 def test_bad_input_is_one_line(x: object, times: object, options: dict[str, object], message: str) -> None:

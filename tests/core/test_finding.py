@@ -37,6 +37,12 @@ def test_the_sentence_holds_everything() -> None:
     assert "\n" not in declared.sentence
 
 
+def test_what_cannot_be_said_is_said() -> None:
+    unknown = replace(FOUND, runs_needed=None, smallest_p=0.0)
+    assert "no number known that would decide with power 0.9" in unknown.sentence
+    assert "no smallest attainable p" in unknown.sentence
+
+
 def test_a_row_is_plain() -> None:
     row = replace(FOUND, high=math.inf, member_ids=("a", "b")).as_row()
     assert row["high"] is None

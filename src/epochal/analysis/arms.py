@@ -11,6 +11,7 @@ from scipy.stats import t as student
 from epochal.analysis.centre import MOST_FLIPPED, mean_by_flips
 from epochal.analysis.levels import check_level
 from epochal.analysis.paired_times import MIN_RUNS, Times, as_times
+from epochal.analysis.resampled_power import different_by_t, runs_to_decide
 from epochal.core.values.errors import UserError
 from epochal.core.values.finding import Finding, Verdict
 
@@ -27,6 +28,7 @@ def compare_arms(
     test: Literal["restricted mean", "log-rank"] = "restricted mean",
     margin: float | None = None,
     alpha: float = 0.05,
+    power: float | None = 0.9,
     seed: int = 0,
     names: tuple[str, str] = ("arm 1", "arm 2"),
     unit: str = "steps",
@@ -44,10 +46,12 @@ def compare_arms(
       log-rank scores. Exact up to 20 seeds, else 9,999 random flips, counting the observed.
     * ``margin``: a difference worth the name. ``refuted`` needs it: the interval lies within it.
 
-    The interval is for the mean difference, 95%: from the flips up to 19 seeds (unbounded below 6), by t from
-    20. Time lost is time to the horizon only; a run that diverges before it is best counted as NaN, and then
-    this is a statement about "event by the horizon, without divergence": see ``aalen_johansen``. Under no
-    effect the difference is 0 and p uniform or larger.
+    The interval is for the mean difference, of level 1 - alpha: from the flips up to 20 seeds (unbounded
+    below 6), so that it leaves 0 exactly when p <= alpha, by t from 21. p of the log-rank is that of another
+    statistic, and may decide where the interval does not; the note says so. Time lost is time to the horizon
+    only; a run that diverges before it is best counted as NaN, and then this is a statement about "event by
+    the horizon, without divergence": see ``aalen_johansen``. Under no effect the difference is 0 and p
+    uniform or larger.
 
     Raises:
         UserError: for unequal arms, repeated seeds, times after the horizon, fewer than three pairs.
@@ -55,7 +59,7 @@ def compare_arms(
     Sources: Royston & Parmar 2013, BMC Med. Res. Methodol. 13, 152 (restricted mean); Peto & Peto 1972, JRSS
     A 135, 185-207 (log-rank scores, by permutation).
     """
-    check_level(alpha)
+    check_level(alpha, power)
     if test not in ("restricted mean", "log-rank"):
         raise UserError(f"test={test!r} is not known: give 'restricted mean' or 'log-rank'")
     if not (math.isfinite(horizon) and horizon > 0):
@@ -77,7 +81,7 @@ def compare_arms(
         )
         scores = pooled[: len(rows_1)] - pooled[len(rows_1) :]
     p, how, smallest = flip_p(scores, seed)
-    low, high = mean_interval(difference)
+    low, high = mean_interval(difference, alpha)
     verdict: Verdict = "undecided"
     if p <= alpha:
         verdict = "supported"
@@ -86,6 +90,8 @@ def compare_arms(
     said = [
         f"events in {happened_1.sum()} and {happened_2.sum()} of {len(rows_1)} seeds by {horizon:g} {unit}"
     ]
+    if (p <= alpha) != (low > 0 or high < 0):
+        said.append(f"the interval is that of the mean difference, the p that of {test}; they differ here")
     if alone:
         said.append(f"{alone} runs without a partner of the same seed left out")
     return Finding(
@@ -95,12 +101,15 @@ def compare_arms(
         unit=unit,
         low=low,
         high=high,
+        level=1 - alpha,
         num_runs=len(rows_1),
         null="either run of a seed could be in either arm",
         p=p,
         margin=margin,
         verdict=verdict,
         smallest_p=smallest,
+        runs_needed=runs_to_decide(scores, different_by_t, alpha=alpha, power=power, seed=seed),
+        power=0.9 if power is None else power,
         exploratory=exploratory,
         note="; ".join(said),
     )
@@ -169,9 +178,9 @@ def flip_p(scores: Float[np.ndarray, "S"], seed: int) -> tuple[float, str, float
     return (reached + 1) / (NUM_DRAWS + 1), f"{NUM_DRAWS:,} random", 1 / (NUM_DRAWS + 1)
 
 
-def mean_interval(difference: Float[np.ndarray, "S"]) -> tuple[float, float]:
-    if len(difference) < MOST_FLIPPED:
-        return mean_by_flips(difference).interval(0.025)
+def mean_interval(difference: Float[np.ndarray, "S"], alpha: float) -> tuple[float, float]:
+    if len(difference) <= MOST_FLIPPED:
+        return mean_by_flips(difference).interval(alpha / 2)
     error = float(np.std(difference, ddof=1)) / math.sqrt(len(difference))
-    half = float(student.ppf(0.975, len(difference) - 1)) * error
+    half = float(student.isf(alpha / 2, len(difference) - 1)) * error
     return float(difference.mean()) - half, float(difference.mean()) + half

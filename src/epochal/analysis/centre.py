@@ -25,8 +25,9 @@ class MeanByT:
     num_runs: int
 
     @property
-    def smallest_p(self) -> float | None:
-        return None
+    def smallest_p(self) -> float:
+        """A t grows without bound as lags grow alike."""
+        return 0.0
 
     def p_below(self, value: float) -> float:
         """Of the claim that the centre is below ``value``."""
@@ -56,7 +57,7 @@ class CentreByAverages:
     tail: Float[np.ndarray, "N+1"]
 
     @property
-    def smallest_p(self) -> float | None:
+    def smallest_p(self) -> float:
         return float(self.tail[0])
 
     def p_below(self, value: float) -> float:

@@ -18,7 +18,6 @@ from epochal.analysis.tau_interval import Groups, tau_interval
 from epochal.core.values.errors import UserError
 from epochal.core.values.finding import Finding, Verdict
 
-LEVEL = 0.95
 NULL = "any run's A goes with any run's B of the same stratum"
 
 
@@ -46,15 +45,18 @@ def coupling(
     * ``strata``: a label per run. Pairs are counted, and the pairing permuted, only among runs with the same
       label: give runs with identical hyperparameters the same one. Two unlike arms pooled without it look
       coupled whenever both events depend on the arm.
-    * ``alternative``: ``"together"`` tests tau > 0, ``"either"`` tau != 0.
-    * ``least``: tau that counts as coupled, fixed beforehand. ``refuted`` means that the interval of tau ends
-      below it; with 0, that late A goes with *early* B; under ``"either"``, that it lies in -least .. least.
+    * ``alternative``: ``"together"`` tests tau > 0 one-sidedly, and the interval has level 1 - 2 ``alpha``
+      (90%); ``"either"`` tests tau != 0, with an interval of level 1 - ``alpha``. Either way p <= alpha
+      exactly when the interval has left 0 to the side that is claimed.
+    * ``least``: tau that counts as coupled, fixed beforehand. ``supported`` means p <= alpha: tau is above 0.
+      ``refuted``, which comes first, means that the interval of tau ends below ``least``; with 0, that late A
+      goes with *early* B; under ``"either"``, that it lies in -least .. least.
     * ``power``: for ``runs_needed``; None leaves that out, which saves time.
 
     ``p`` is exact, over all pairings, up to 50,000 of them (8 runs); else from 9,999 random ones, counting
-    the observed. ``smallest_p`` is what a
-    perfect order would give: 1/S! without ties. The 95% interval holds the tau of normal times under which
-    that of the runs is no surprise. Under no effect tau is 0 and p uniform or larger.
+    the observed. ``smallest_p`` is what a perfect order would give: 1/S! without ties. The interval holds the
+    tau of normal times under which that of the runs is no surprise; whether it holds 0 is what the pairings
+    say. Under no effect tau is 0 and p uniform or larger.
 
     Kendall's tau and not lags about their median, which also forgive a constant lag: those have .01 to .14
     more power where nothing is censored, but a censored run has no lag, and with a fifth of the runs censored
@@ -176,21 +178,31 @@ def finding(question: Question, observed: Observed, null: NDArray[np.int64], dra
     # Random pairings rarely hold the perfect order; two untied sequences sorted alike are it.
     best = int(values.max()) if drawn.exact else best_s(observed)
     smallest = drawn.p(int(np.sum(values >= max(best, at))))
+    sides = "two-sided" if question.both else "one-sided"
     names, tau = question.names, None if math.isnan(observed.tau) else observed.tau
     low = high = None
+    level = 1 - question.alpha if question.both else 1 - 2 * question.alpha
     verdict: Verdict = "undecided"
     if tau is not None:
-        low, high = tau_interval(tau, censored_groups(observed), level=LEVEL)
+        claims = p <= question.alpha
+        low, high = tau_interval(
+            tau,
+            censored_groups(observed),
+            level=level,
+            above_zero=claims and tau > 0,
+            below_zero=claims and tau < 0 if question.both else None,
+        )
         excluded = high < question.least and (not question.both or low > -question.least)
-        verdict = "supported" if p <= question.alpha else "refuted" if excluded else "undecided"
+        verdict = "refuted" if excluded else "supported" if claims else "undecided"
     return Finding(
-        claim=f"{names[0]} and {names[1]} are coupled across runs",
-        test=f"Kendall's tau, {'all' if drawn.exact else 'random'} {len(drawn):,} pairings",
+        claim=f"{names[0]} and {names[1]} are coupled across runs"
+        + (", either way" if question.both else ""),
+        test=f"Kendall's tau, {sides}, {'all' if drawn.exact else 'random'} {len(drawn):,} pairings",
         estimate=tau,
         unit="tau",
         low=low,
         high=high,
-        level=LEVEL,
+        level=level,
         num_runs=len(observed.a),
         null=NULL,
         p=p,

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from epochal.analysis.centre import median_by_signs
 from epochal.analysis.levels import check_level
 from epochal.analysis.paired_times import as_pair
+from epochal.analysis.resampled_power import all_by_signs, runs_to_decide
 from epochal.analysis.same_time import check_enough, resolution_of, signed_lags
 from epochal.core.values.finding import Finding, Verdict
 
@@ -30,6 +31,8 @@ def leads(
     placebo: Course | ArrayLike,
     record_interval: ArrayLike | None = None,
     alpha: float = 0.05,
+    power: float | None = 0.9,
+    seed: int = 0,
     names: tuple[str, str, str] = ("A", "B", "the placebo"),
     unit: str = "steps",
     exploratory: bool = True,
@@ -45,20 +48,22 @@ def leads(
     * ``placebo``: validation loss or margin where B is validation accuracy, in the same runs.
     * ``record_interval``: a lag of no more than that is a tie, and a tie counts against the claim.
 
-    The estimate is the median lag B - A at the midpoint with the interval of the sign test, at least 95%
-    (unbounded below 6 runs); the lags against the placebo and at onset and end are in the note. A run with A
-    only counts as a lead, one with B only against it; one with neither is left out. Under no effect the
-    median lag is 0 and p at least uniform.
+    The estimate is the median lag B - A at the midpoint with the interval of the sign tests, of level at
+    least 1 - 2 alpha (90%; unbounded below 5 runs), which is above 0 where that one test of the six says so;
+    the lags against the placebo and at onset and end are in the note. A run with A only counts as a lead, one
+    with B only against it; one with neither is left out. Under no effect the median lag is 0 and p at least
+    uniform.
 
     Raises:
         UserError: for unequal numbers of runs, fewer than three lags, malformed times.
 
     Source: Berger 1982, Technometrics 24, 295-300 (intersection-union).
     """
-    check_level(alpha)
+    check_level(alpha, power)
     whole = all(isinstance(given, Course) for given in (times_a, times_b, placebo))
     parts = PARTS if whole else ("midpoint",)
     p, smallest, refuted, said = 0.0, 0.0, False, []
+    holds: list[NDArray[np.float64]] = []
     headline: tuple[float, float, float, int] | None = None
     for other, given in ((names[1], times_b), (names[2], placebo)):
         medians = []
@@ -71,8 +76,12 @@ def leads(
             against = median_by_signs(lags + np.where(np.isfinite(lags), resolution, 0.0))
             p = max(p, centre.p_above(0.0))
             smallest = max(smallest, 0.5 ** len(lags))
-            low, high = centre.interval(0.025)[0], against.interval(0.025)[1]
+            low, high = centre.interval(alpha)[0], against.interval(alpha)[1]
             refuted |= high < 0
+            # As 1 or 0 per run; a run that has no lag in this part is none in favour.
+            favours = np.zeros(len(a))
+            favours[a.happened | b.happened] = lags - np.where(np.isfinite(lags), resolution, 0.0) > 0
+            holds.append(favours)
             medians.append(f"{median_by_signs(lags).estimate:.4g}")
             if part == "midpoint" and headline is None:
                 headline = median_by_signs(lags).estimate, low, high, len(lags)
@@ -90,11 +99,16 @@ def leads(
         unit=unit,
         low=low,
         high=high,
+        level=1 - 2 * alpha,
         num_runs=num_runs,
         null=f"{names[0]} as often after as before {names[1]} or {names[2]}",
         p=p,
         verdict=verdict,
         smallest_p=smallest,
+        runs_needed=runs_to_decide(
+            np.stack(holds, axis=1), all_by_signs, alpha=alpha, power=power if whole else None, seed=seed
+        ),
+        power=0.9 if power is None else power,
         exploratory=exploratory,
         note=note,
     )

@@ -13,7 +13,7 @@ from scipy.stats import norm
 
 from epochal.analysis.levels import check_level
 from epochal.core.values.errors import UserError
-from epochal.core.values.finding import Finding
+from epochal.core.values.finding import Finding, Verdict
 
 Kind = Literal["obrien-fleming", "pocock"]
 GRID = 601  # points between the bounds; the levels agree with published ones to 4 digits
@@ -73,9 +73,13 @@ def alpha_spending(runs: Sequence[int], *, alpha: float = 0.05, kind: Kind = "ob
 
 
 def at_look(finding: Finding, looks: Looks, *, runs: int | None = None) -> Finding:
-    """The finding judged by its look: supported only if its p is at most the level declared for so many runs.
+    """The finding judged by its look: supported or refuted only at the level declared for so many runs.
 
-    ``runs`` (default: the finding's) picks the look. The note says which it was and what it could spend.
+    Supported needs p (adjusted where it is) at most the look's level. Refuted needs an interval that excludes
+    the claim at the look's own level: one of at least 1 - 2 level. So a refutation has its own alpha to
+    spend, as large as that of support; an interval made for a single look is too short for it, and leaves the
+    finding undecided. Analyses give both what they need by ``alpha=runs.alpha``. ``runs`` (default: the
+    finding's) picks the look. The note says which it was and what it could spend.
 
     Raises:
         UserError: if no look was declared at that number of runs, or the finding has no p.
@@ -89,10 +93,18 @@ def at_look(finding: Finding, looks: Looks, *, runs: int | None = None) -> Findi
     number = looks.runs.index(count)
     level = looks.level[number]
     p = finding.p if finding.adjusted_p is None else finding.adjusted_p
-    verdict = finding.verdict
-    if verdict != "refuted":
-        verdict = "supported" if p <= level else "undecided"
     said = f"look {number + 1} of {len(looks.runs)}, p of at most {level:.2g} supports"
+    if finding.smallest_p is not None and finding.smallest_p > level:
+        said += ", which so few runs cannot give"
+    verdict: Verdict = "supported" if finding.verdict == "supported" and p <= level else "undecided"
+    if finding.verdict == "refuted":
+        asked = 1 - 2 * level
+        verdict = "refuted" if finding.level >= asked - 1e-9 else "undecided"
+        if verdict == "undecided":
+            said += (
+                f"; the claim is outside the {100 * finding.level:.4g}% interval, but to refute it this look "
+                f"asks for {100 * asked:.4g}% (alpha=runs.alpha in the analysis)"
+            )
     note = f"{finding.note}; {said}" if finding.note else said
     return replace(finding, verdict=verdict, note=note)
 

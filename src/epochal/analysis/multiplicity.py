@@ -19,9 +19,10 @@ def adjust(findings: Sequence[Finding], *, method: Method = "holm", alpha: float
     """The findings of one family, usually those of a study, with ``adjusted_p`` and the verdict it allows.
 
     A finding stays supported only if its adjusted p is at most ``alpha``. ``refuted`` comes from an interval
-    and stays. Findings without a p stay as they are and are not counted. Holm bounds the chance of any false
-    support under any dependence; Benjamini-Hochberg the expected share of false ones among the supported,
-    where the tests are independent or positively dependent.
+    of the finding's own level and stays: of H findings, each may be falsely refuted at that level. Findings
+    without a p stay as they are and are not counted. Holm bounds the chance of any false support under any
+    dependence; Benjamini-Hochberg the expected share of false ones among the supported, where the tests are
+    independent or positively dependent.
 
     Raises:
         UserError: for an unknown method or alpha outside (0, 0.5).

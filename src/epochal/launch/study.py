@@ -112,6 +112,10 @@ def judged(plan: StudyPlan, runs: StudyRuns, look: int) -> tuple[list[Finding], 
         UserError: it fails, or gives what is no finding and no figure, or cites runs of others.
     """
     where = plan.found.path
+    looks = plan.study.looks
+    spent = None if looks is None else alpha_spending(looks.runs, alpha=looks.alpha, kind=looks.spending)
+    if spent is not None:
+        runs = replace(runs, alpha=spent.level[look - 1])
     try:
         with explained():
             made: list[object] = list(plan.study.analyse(runs))
@@ -125,10 +129,9 @@ def judged(plan: StudyPlan, runs: StudyRuns, look: int) -> tuple[list[Finding], 
     if not findings:
         raise UserError(f"analyse in {where} gives no finding; undecided is one too")
     if plan.study.family == "holm" and sum(f.p is not None for f in findings) > 1:
-        findings = adjust(findings)
-    if (looks := plan.study.looks) is not None:
-        spent = alpha_spending(looks.runs, alpha=looks.alpha, kind=looks.spending)
-        count = looks.runs[look - 1]
+        findings = adjust(findings, alpha=runs.alpha)
+    if spent is not None:
+        count = spent.runs[look - 1]
         findings = [f if f.p is None else at_look(f, spent, runs=count) for f in findings]
     return [_checked(f, runs, where) for f in findings], [one for one in made if isinstance(one, FigureSpec)]
 

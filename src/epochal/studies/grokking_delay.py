@@ -3,8 +3,10 @@
 import math
 from statistics import median
 
+import numpy as np
 from scipy.stats import binom
 
+from epochal.analysis.resampled_power import all_by_signs, runs_to_decide
 from epochal.core.values.figure import Axis, FigureSpec, Layer, Panel
 from epochal.core.values.finding import Finding, Verdict
 from epochal.core.values.study import Arm, Detector, Study
@@ -50,6 +52,13 @@ def analyse(runs: StudyRuns) -> list[Finding | FigureSpec]:
         margin=least,
         verdict=verdict,
         smallest_p=0.5**num,
+        runs_needed=runs_to_decide(
+            np.array([[float(low >= least)] for low, _ in ranges]),
+            all_by_signs,
+            alpha=ALPHA,
+            power=0.9,
+            seed=0,
+        ),
         note="; ".join(said),
     )
     return [runs.cited(finding, "main"), ratio_figure(runs, ranges)]

@@ -12,11 +12,12 @@ class Finding:
     """``estimate`` with its interval ``low .. high`` (of ``level``), in ``unit``; None where there is none.
 
     ``p`` is that of the test that made the finding, under ``null``; ``adjusted_p`` after its family was
-    corrected. ``num_runs`` independent runs stand behind it (seeds, never steps or samples).
-    ``smallest_p`` is the least p that so few runs can give, ``runs_needed`` how many would decide with power
-    ``power`` if the effect is what these runs show; None where it cannot be said. ``margin`` was fixed
-    beforehand. A finding is ``exploratory`` when anything about it was chosen after the data were seen.
-    ``refuted`` needs an interval that excludes the claim; what is neither supported nor refuted is undecided.
+    corrected. ``num_runs`` independent runs stand behind it (seeds, never steps or samples). ``smallest_p``
+    is the least p that so few runs can give, 0 where nothing bounds it (a t test); ``runs_needed`` how many
+    would decide with power ``power`` if the effect is what these runs show; None where they show none, or
+    that was not asked. ``margin`` was fixed beforehand. A finding is ``exploratory`` when anything about it
+    was chosen after the data were seen. ``refuted`` needs an interval that excludes the claim; what is
+    neither supported nor refuted is undecided.
     """
 
     claim: str
@@ -66,10 +67,12 @@ class Finding:
             adjusted = f", {_probability(self.adjusted_p)} adjusted" if self.adjusted_p is not None else ""
             parts.append(f"p = {_probability(self.p)}{adjusted} ({self.test}, against {self.null})")
         parts.append(f"{self.num_runs} runs")
-        if self.verdict == "undecided" and self.runs_needed is not None:
-            parts.append(f"about {self.runs_needed} would decide with power {self.power:g}")
+        if self.verdict == "undecided" and self.p is not None:
+            needed = "no number known that" if self.runs_needed is None else f"about {self.runs_needed}"
+            parts.append(f"{needed} would decide with power {self.power:g}")
         if self.smallest_p is not None and self.p is not None:
-            parts.append(f"smallest attainable p {_probability(self.smallest_p)}")
+            smallest = f"smallest attainable p {_probability(self.smallest_p)}"
+            parts.append(smallest if self.smallest_p > 0 else "no smallest attainable p")
         if self.note:
             parts.append(self.note)
         return "; ".join(parts) + (". Exploratory." if self.exploratory else ".")

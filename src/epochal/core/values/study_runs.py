@@ -82,6 +82,8 @@ class StudyRuns:
 
     arms: Mapping[str, ArmRuns]
     margins: Mapping[str, float]
+    alpha: float = 0.05
+    """The level of this look, for tests and intervals: less than .05 where several looks share it."""
 
     def __getitem__(self, role: str) -> ArmRuns:
         if role not in self.arms:
