@@ -18,6 +18,26 @@ class Interrupted(KeyboardInterrupt):
         )
 
 
+@contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """Within the block SIGTERM raises KeyboardInterrupt, as Ctrl-C does: what has to be said at the end is.
+
+    Outside the main thread no handler can be set, and SIGTERM keeps its usual meaning.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 class Requests:
     """Whether the user, or the system, has asked to stop."""
 
