@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,20 @@ def declared(study: Study) -> list[str]:
     if study.looks:
         lines.append(f"looks       at {', '.join(map(str, study.looks.runs))} runs per arm")
     return [*lines, "has a quick form: --quick"] if quick else lines
+
+
+def as_declared(name: str, study: Study) -> dict[str, Any]:
+    """The same for JSON."""
+    return {
+        "study": name,
+        "question": study.question,
+        "prediction": study.prediction,
+        "refutation": study.refutation,
+        "arms": {role: asdict(arm) for role, arm in study.arms.items()},
+        "detectors": {role: asdict(detector) for role, detector in study.detectors.items()},
+        "margins": dict(study.margins),
+        "looks": asdict(study.looks) if study.looks else None,
+    }
 
 
 def _arm_text(arm: Arm) -> str:

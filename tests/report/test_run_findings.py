@@ -93,15 +93,15 @@ def test_arms_are_compared_seed_by_seed_and_all_findings_are_one_family(tmp_path
         claims[3] == "generalisation comes at another time under weight_decay 1.0 than under weight_decay 0.3"
     )
     first = said.findings[3]
-    steps = {
+    steps: dict[tuple[int, float], float | None] = {
         (row["seed"], row["weight_decay"]): row["step"]
         for row in run.events.filter(pl.col("name") == "generalisation")
         .join(run.members, on="member")
         .to_dicts()
     }
-    ends = run.metrics["step"].max()
+    ends = float(run.metrics["step"].to_numpy().max())
     times = {key: min(step or math.inf, ends) for key, step in steps.items()}
-    truth = np.mean([times[seed, 1.0] - times[seed, 0.3] for seed in range(8)])
+    truth = float(np.mean([times[seed, 1.0] - times[seed, 0.3] for seed in range(8)]))
     assert first.estimate == pytest.approx(truth) and first.num_runs == 8 and truth < 0
     assert first.note.startswith("above 0: later under weight_decay 1.0")
     raw = sorted(found.p or 0 for found in said.findings)

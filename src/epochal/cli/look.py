@@ -133,7 +133,11 @@ def _show_made(name: str, runs: Path | None, studies: Path | None, as_json: bool
     if any(several for _, several in problems):
         raise UserError(next(text for text, several in problems if several))
     if not found and name.replace("_", "-") in declared_studies():
-        typer.echo("\n".join(study_listings.declared(find_declared(name).study)))
+        known = find_declared(name)
+        if as_json:
+            print_table([study_listings.as_declared(known.name, known.study)], True)
+            return
+        typer.echo("\n".join(study_listings.declared(known.study)))
         typer.echo(f"\nnot conducted yet: epochal study {name} --plan says what it costs")
         return
     if not found:

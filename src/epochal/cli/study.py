@@ -61,7 +61,8 @@ def study(
             f"preset={preset}: an arm keeps its preset; override its fields, or write a study of your own"
         )
     words = [subject, *(overrides or []), *(["--quick"] if quick else [])]
-    made = resolve(find(subject), is_quick=quick, overrides=settings, words=words)
+    folder = api.runs_folder(runs)
+    made = resolve(find(subject), is_quick=quick, overrides=settings, words=words, runs=folder)
     if plan:
         _show_plan(made, as_json)
         return
@@ -70,7 +71,6 @@ def study(
     from epochal.launch.interrupts import Interrupted, terminated_as_interrupted
     from epochal.launch.live import LiveDisplay
 
-    folder = api.runs_folder(runs)
     place = api.studies_folder(studies, folder)
     given = {"--look": look, "--runs": runs, "--studies": studies}
     rest = [word for name, value in given.items() if value is not None for word in (name, str(value))]

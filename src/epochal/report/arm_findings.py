@@ -45,8 +45,7 @@ def compared(
             made.append(_difference(run, times, by_arm, (first, second), fields, seeds, unit))
         except UserError as error:
             unsaid.setdefault(str(error), []).append(f"{first} and {second}")
-    words = times.name.replace("_", " ")
-    return made, [f"{words} of {', '.join(which)} not compared: {why}" for why, which in unsaid.items()]
+    return made, [f"{times.name} of {', '.join(which)} not compared: {why}" for why, which in unsaid.items()]
 
 
 def members_by_arm(run: RunLike, members: Sequence[int], fields: Sequence[str]) -> dict[str, list[int]]:
@@ -89,7 +88,7 @@ def _difference(
         seeds_2=[seeds[m] for m in arms[1].members],
         unit=unit,
     )
-    words = times.name.replace("_", " ")
+    words = times.name if times.name == times.column else times.name.replace("_", " ")
     found = replace(
         found,
         claim=f"{words} comes at another time under {field}{pair[1]} than under {field}{pair[0]}",

@@ -15,6 +15,7 @@ from epochal.report.reading import RunLike
 from epochal.report.tables import unlearnt
 
 MIN_RUNS = 3
+FEW = 5
 ALPHA = 0.05
 
 
@@ -38,7 +39,9 @@ def delays(run: RunLike, fields: Sequence[str]) -> tuple[list[Finding], list[str
     memorised, failed = latest_memorisation(run), unlearnt(run)
     made = []
     for name, members in by_arm.items():
-        if len(members) >= MIN_RUNS:
+        if len(members) >= MIN_RUNS and not any(m in memorised for m in members):
+            unsaid.append(f"no finding of the delay{f' in {name}' if name else ''}: no member memorised")
+        elif len(members) >= MIN_RUNS:
             arm = f" under {fields[0]} {name}" if len(fields) == 1 else f" under {name}" if name else ""
             ranges = []
             for m in members:
@@ -65,7 +68,8 @@ def delay_finding(ranges: Sequence[tuple[float, float]], arm: str = "") -> Findi
     cut = max(int(binom.ppf(ALPHA / 2, num, 0.5)), 1)
     low, high = lows[cut - 1], highs[num - cut]
     middle = median((low + high) / 2 for low, high in ranges)
-    verdict: Verdict = "supported" if p <= ALPHA else "refuted" if high <= 0 else "undecided"
+    is_whole = num > FEW  # fewer runs have an interval of less than 95%, which refutes nothing
+    verdict: Verdict = "supported" if p <= ALPHA else "refuted" if high <= 0 and is_whole else "undecided"
     counted = {
         "had not generalised by the last record": sum(math.isinf(high) for _, high in ranges),
         "did not memorise, or diverged": sum(math.isinf(low) for low, _ in ranges),
@@ -77,7 +81,7 @@ def delay_finding(ranges: Sequence[tuple[float, float]], arm: str = "") -> Findi
         unit="steps",
         low=low,
         high=high,
-        level=0.95 if num > 5 else 1 - 2 * 0.5**num,
+        level=0.95 if is_whole else 1 - 2 * 0.5**num,
         num_runs=num,
         null="half of all seeds generalise no later than they memorise",
         p=p,

@@ -102,7 +102,7 @@ def _members(run: RunLike, start: int, fields: Sequence[str], name: str | None) 
         own = {f: row.get(f, fixed.get(f)) for f in fields}
         ends = {column: row.get(column) for column in FIXED}
         rows.append(
-            {**ends, "member": row["member"] + start, **({} if name is None else {"run": name}), **own}
+            {**ends, "member": row["member"] + start, **own, **({} if name is None else {"run": name})}
         )
     return rows
 
