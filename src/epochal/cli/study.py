@@ -68,7 +68,7 @@ def study(
         return
     from rich.console import Console
 
-    from epochal.launch.interrupts import Interrupted, terminated_as_interrupted
+    from epochal.launch.interrupts import Interrupted, interruptible
     from epochal.launch.live import LiveDisplay
 
     place = api.studies_folder(studies, folder)
@@ -76,7 +76,7 @@ def study(
     rest = [word for name, value in given.items() if value is not None for word in (name, str(value))]
     command = shlex.join(["epochal", "study", *words, *(["--again"] if again else []), *rest])
     try:
-        with terminated_as_interrupted():
+        with interruptible():
             conducted = api.conduct(
                 made, folder, place, LiveDisplay(Console(stderr=True)), look=look, again=again
             )

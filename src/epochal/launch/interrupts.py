@@ -19,10 +19,10 @@ class Interrupted(KeyboardInterrupt):
 
 
 @contextmanager
-def terminated_as_interrupted() -> Iterator[None]:
-    """Within the block SIGTERM raises KeyboardInterrupt, as Ctrl-C does: what has to be said at the end is.
+def interruptible() -> Iterator[None]:
+    """Within the block SIGINT and SIGTERM raise KeyboardInterrupt: what has to be said at the end is said.
 
-    Outside the main thread no handler can be set, and SIGTERM keeps its usual meaning.
+    Outside the main thread no handler can be set, and signals keep their usual meaning.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -31,11 +31,12 @@ def terminated_as_interrupted() -> Iterator[None]:
     def end(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, end)
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Requests:

@@ -353,9 +353,11 @@ def _document(
 
 
 def _telling(request: Request) -> dict[str, str]:
-    """The settings without those of where it executes."""
+    """The settings without those of where it executes; with the states that a checkpoint means."""
     left_out = request.spec.of_kind("execute")
-    return {name: text for name, text in request.settings if name.partition(".")[0] not in left_out}
+    kept = {name: text for name, text in request.settings if name.partition(".")[0] not in left_out}
+    states = getattr(request.spec, "checkpoint_id", "")
+    return kept | ({"checkpoint_id": states} if states else {})
 
 
 def _leaves(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -83,7 +83,9 @@ def panel_json(
     y = _channel(panel.y, _columns(panel, spec.tables, "y"), "y", label_px)
     colour = _colour_channel(spec.colour, legend) if spec.colour else {}
     layers = [_layer(layer, spec.tables[layer.table], x, y, colour) for layer in panel.layers]
-    height = panel.height if isinstance(width, str) else round(panel.height * min(1.0, width / PANEL_WIDTH))
+    has_text = any(layer.mark == "text" for layer in panel.layers)  # whose lines need their height
+    is_free = isinstance(width, str) or has_text
+    height = panel.height if is_free else round(panel.height * min(1.0, float(width) / PANEL_WIDTH))
     return {"width": width, "height": height, "layer": layers} | (
         {"title": panel.title if isinstance(width, str) else {"text": panel.title, "limit": round(width)}}
         if panel.title
