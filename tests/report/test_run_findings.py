@@ -78,6 +78,7 @@ def test_what_did_not_happen_is_not_left_out() -> None:
     assert found.verdict == "undecided" and found.estimate is None
     assert found.note == "4 had not generalised by the last record; 4 did not memorise, or diverged"
     assert delay_finding([no_delay] * 8).verdict == "refuted"
+    assert delay_finding([no_delay] * 5).verdict == "undecided"  # an interval of 94% refutes nothing
     assert "[50, ∞] steps" in delay_finding([never] * 8).sentence
 
 

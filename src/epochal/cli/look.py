@@ -19,7 +19,7 @@ def show(
     studies: StudiesOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What there is to run, what fields it takes, what a run or a study found."""
+    """What there is to run, its fields; what a run or study found."""
     from epochal import listings
     from epochal.experiments import catalog
 
