@@ -148,8 +148,8 @@ def study(
     from epochal.launch.study_plan import resolve
     from epochal.studies import find as find_study
 
-    plan = resolve(find_study(subject), is_quick=quick, overrides=overrides)
     folder = runs_folder(runs)
+    plan = resolve(find_study(subject), is_quick=quick, overrides=overrides, runs=folder)
     return conduct(plan, folder, studies_folder(studies, folder), _listener(progress), look=look, again=again)
 
 

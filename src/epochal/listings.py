@@ -1,6 +1,7 @@
 """Tables for the command line: experiments, fields, members. Rows are plain, for print and for JSON."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ from epochal.tasks.datasets import catalog as datasets
 
 if TYPE_CHECKING:
     from epochal.launch.plan import Plan
+
+MAX_SENTENCES = 6
 
 
 def experiments() -> list[dict[str, Any]]:
@@ -106,6 +109,16 @@ def members(run: Run) -> list[dict[str, Any]]:
             row["learning"] = learning(events["learning"])
         rows.append(row | {"outcome": _outcome(member)})
     return rows
+
+
+def said_of(run: Run) -> list[str]:
+    """The findings of a run, a sentence each; where there are many, how many of each verdict."""
+    found = run.findings
+    if len(found) <= MAX_SENTENCES:
+        return [one.sentence for one in found]
+    verdicts = Counter(one.verdict for one in found)
+    words = ", ".join(f"{number} {verdict}" for verdict, number in verdicts.most_common())
+    return [f"{len(found)} findings, all exploratory: {words}; they stand on the page and in findings.json"]
 
 
 def figures() -> list[dict[str, Any]]:

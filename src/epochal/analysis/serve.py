@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any
 
+from epochal.analysis.changes import detect_all
 from epochal.analysis.detect import detect
 from epochal.analysis.grokking import grokking
 from epochal.core.values.errors import UserError
 
-TASKS: dict[str, Callable[..., Any]] = {"detect": detect, "grokking": grokking}
+TASKS: dict[str, Callable[..., Any]] = {"detect": detect, "changes": detect_all, "grokking": grokking}
 
 
 def answer(task: str, job: dict[str, Any]) -> dict[str, Any]:

@@ -1,16 +1,20 @@
 """The command that analyses runs and other people's logs: analyse."""
 
 import json
+import shlex
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from epochal.cli.app import RunsOption, app, print_table
+from epochal.cli.waiting import waiting
 from epochal.core.values.errors import UserError
 
 if TYPE_CHECKING:
+    from epochal.report.analysing import Analysis, Waiting
     from epochal.report.reading import RunLike
 
 KINDS = ("accuracy", "positive", "real")
@@ -68,20 +72,22 @@ def analyse(
     arms = tuple(word.strip() for word in arm.split(",") if word.strip())
     as_is = tuple(n for n, k in ((value, kind), (align, align_kind)) if k in ("positive", "real") and n)
     columns = {"step": step, "run": run, "arms": arms, "percent": percent, "offset": step_offset}
-    population, asked, taken, unit = _population(names, value, align, columns, as_is, runs)
-    question = analysing.Question(
-        value=asked,
-        align=align,
-        kind=kind or None,  # type: ignore[arg-type]
-        align_kind=align_kind or None,  # type: ignore[arg-type]
-        margin=margin,
-        trials=trials,
-        min_height=min_height,
-        arms=arms,
-        unit=unit,
-    )
-    analysis = analysing.analysed(population, question, taken)
-    written = analysing.write_analysis(analysis, output) if output else []
+    with waiting() as tell:
+        population, asked, taken, unit = _population(names, value, align, columns, as_is, runs)
+        question = analysing.Question(
+            value=asked,
+            align=align,
+            kind=kind or None,  # type: ignore[arg-type]
+            align_kind=align_kind or None,  # type: ignore[arg-type]
+            margin=margin,
+            trials=trials,
+            min_height=min_height,
+            arms=arms,
+            unit=unit,
+        )
+        analysis = analysing.analysed(population, question, taken, tell)
+        written = analysing.write_analysis(analysis, output, tell) if output else []
+        kept = _kept(population, analysis, tell)
     if as_json:
         typer.echo(json.dumps(analysing.as_json(analysis), indent=1, default=str, allow_nan=False))
         return
@@ -91,12 +97,36 @@ def analyse(
     print_table(analysing.event_table(analysis), as_json=False)
     if analysis.findings or analysis.refused:
         typer.echo()
-    for finding in analysis.findings:
+    for finding in analysis.shown:
         typer.echo(finding.sentence)
     for line in analysis.refused:
         typer.echo(line)
-    if written:
-        typer.echo("\n" + "\n".join(map(str, written)))
+    if places := [*map(str, written), *kept]:
+        typer.echo("\n" + "\n".join(places))
+
+
+def _kept(run: "RunLike", analysis: "Analysis", tell: "Waiting") -> list[str]:
+    """Keeps what was asked of one finished run with it, and shows it on its page; says where."""
+    from epochal.report.page import write_report
+    from epochal.report.run_findings import keep_asked
+    from epochal.store.run import Run
+
+    if not (isinstance(run, Run) and run.is_done and (analysis.findings or analysis.refused)):
+        return []
+    tell("the page of the run", 0, 0)
+    given = asdict(analysis.question)
+    question = {name: list(v) if isinstance(v, tuple) else v for name, v in given.items()}
+    words = [
+        word
+        for name, option in (("value", "value"), ("align", "align"), ("kind", "kind"),
+                             ("align_kind", "align-kind"), ("margin", "margin"), ("trials", "trials"),
+                             ("min_height", "min-height"), ("arms", "arm"))
+        if (v := given[name]) not in (None, "", (), "2rec")
+        for word in (f"--{option}", ",".join(v) if isinstance(v, tuple) else f"{v}")
+    ]  # fmt: skip
+    command = shlex.join(["epochal", "analyse", run.name, *words])
+    keep_asked(run, question, command, analysis.findings, analysis.refused)
+    return [f"kept    {run.paths.findings}", f"report  {write_report(run, with_files=False)}"]
 
 
 def _population(

@@ -26,6 +26,14 @@ RunsOption = Annotated[
     Path | None,
     typer.Option("--runs", metavar="DIR", help="Folder of runs; default $EPOCHAL_RUNS, else ./runs."),
 ]
+StudiesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--studies",
+        metavar="DIR",
+        help="Folder of studies; default $EPOCHAL_STUDIES, else studies beside the runs.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the table as JSON, one array of objects.")]
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run: its path, or a unique part of its name.")
@@ -64,6 +72,8 @@ def print_run(run: Any, as_json: bool) -> None:
 
     print_table(listings.members(run), as_json)
     if not as_json:
+        for line in listings.said_of(run):
+            typer.echo(line)
         typer.echo(f"run     {run.path}")
         if run.paths.report.exists():
             typer.echo(f"report  {run.paths.report}")

@@ -5,20 +5,21 @@ from typing import Annotated
 
 import typer
 
-from epochal.cli.app import JsonOption, RunsOption, app, print_run, print_table, settings_of
+from epochal.cli.app import JsonOption, RunsOption, StudiesOption, app, print_run, print_table, settings_of
 from epochal.core.values.errors import UserError
 
 
 @app.command()
 def show(
     subject: Annotated[
-        str | None, typer.Argument(help="An experiment, or a run (any unique part of its name).")
+        str | None, typer.Argument(help="An experiment, a run or a study (any unique part of its name).")
     ] = None,
     preset: Annotated[str | None, typer.Argument(help="Show the fields as this preset sets them.")] = None,
     runs: RunsOption = None,
+    studies: StudiesOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What there is to run, what fields it takes, what a run found."""
+    """What there is to run, its fields; what a run or study found."""
     from epochal import listings
     from epochal.experiments import catalog
 
@@ -27,7 +28,7 @@ def show(
     elif subject in catalog.names():
         print_table(listings.fields(catalog.find(subject), preset), as_json)
     else:
-        _show_run(subject, runs, as_json)
+        _show_made(subject, runs, studies, as_json)
 
 
 @app.command()
@@ -42,14 +43,18 @@ def ls(
     outcome: Annotated[
         str, typer.Option(metavar="WORD", help="finished, diverged, running, interrupted or unreadable.")
     ] = "",
+    only: Annotated[str, typer.Option(metavar="WORD", help="runs or studies; by default both.")] = "",
     runs: RunsOption = None,
+    studies: StudiesOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The runs there are, newest last."""
-    from epochal import listings
-    from epochal.api import runs_folder
+    """The runs and studies there are, newest last. As JSON the runs, or what --only says."""
+    from epochal import listings, study_listings
+    from epochal.api import runs_folder, studies_folder
     from epochal.store.filter import Filter
 
+    if only not in ("", "runs", "studies"):
+        raise UserError(f"--only {only} is neither runs nor studies")
     texts = [word for word in words or () if "=" not in word]
     if len(texts) > 1:
         raise UserError(
@@ -60,6 +65,19 @@ def ls(
     fields |= {} if preset is None else {"preset": preset}
     wanted = Filter(text=texts[0] if texts else "", fields=fields, outcome=outcome)
     folder = runs_folder(runs)
+    made: list[dict[str, object]] = []
+    if only == "studies" and (fields or outcome):
+        raise UserError("fields and outcomes are those of runs; of studies give a part of the name")
+    if only != "runs" and not (fields or outcome) and (only or not as_json):
+        made = study_listings.studies(studies_folder(studies, folder), wanted.text)
+    if only == "studies":
+        if made or as_json:
+            print_table(made, as_json)
+        else:
+            typer.echo(
+                f"no studies in {studies_folder(studies, folder)}; `epochal study` lists what there is"
+            )
+        return
     rows = listings.runs(folder, wanted)
     if rows or as_json:
         print_table(rows if as_json else listings.readable_runs(rows), as_json)
@@ -67,6 +85,9 @@ def ls(
         typer.echo(f"no run in {folder} fits; `epochal ls` lists all")
     else:
         typer.echo(f"no runs in {folder}; `epochal demo` makes one")
+    if made:
+        typer.echo("\nstudies")
+        print_table(made, as_json=False)
 
 
 @app.command()
@@ -87,14 +108,44 @@ def report(
         typer.echo(write_report(load(path)))
 
 
-def _show_run(name: str, runs: Path | None, as_json: bool) -> None:
-    from epochal.api import runs_folder
+def _show_made(name: str, runs: Path | None, studies: Path | None, as_json: bool) -> None:
+    """A run or a study, whichever the name means; a run where both are of exactly that name."""
+    from epochal import study_listings
+    from epochal.api import runs_folder, studies_folder
     from epochal.experiments import catalog
     from epochal.store.catalog import find_run
     from epochal.store.run import load
+    from epochal.store.studies import find_study
+    from epochal.studies import find as find_declared
+    from epochal.studies import names as declared_studies
 
-    try:
-        path = find_run(name, runs_folder(runs))
-    except UserError as error:
-        raise UserError(f"{error}; experiments are {', '.join(catalog.names())}") from error
-    print_run(load(path), as_json)
+    folder = runs_folder(runs)
+    places = studies_folder(studies, folder)
+    found: list[Path] = []
+    problems = []
+    for find, place in ((find_run, folder), (find_study, places)):
+        try:
+            found.append(find(name, place))
+        except UserError as error:
+            problems.append((str(error), "fits" in str(error)))
+    if len(found) == 2 and name not in (path.name for path in found):
+        raise UserError(f"{name!r} fits the run {found[0].name} and the study {found[1].name}; give more")
+    if any(several for _, several in problems):
+        raise UserError(next(text for text, several in problems if several))
+    if not found and name.replace("_", "-") in declared_studies():
+        known = find_declared(name)
+        if as_json:
+            print_table([study_listings.as_declared(known.name, known.study)], True)
+            return
+        typer.echo("\n".join(study_listings.declared(known.study)))
+        typer.echo(f"\nnot conducted yet: epochal study {name} --plan says what it costs")
+        return
+    if not found:
+        raise UserError(f"{problems[0][0]}; experiments are {', '.join(catalog.names())}")
+    path = next((path for path in found if path.name == name), found[0])
+    if (path / "spec.json").exists():
+        print_run(load(path), as_json)
+    elif as_json:
+        print_table(study_listings.analyses(path), as_json)
+    else:
+        typer.echo("\n".join(study_listings.shown(path)))

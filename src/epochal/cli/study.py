@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from epochal.cli.app import INTERRUPTED, JsonOption, RunsOption, app, end, print_table, settings_of
+from epochal.cli.app import (
+    INTERRUPTED,
+    JsonOption,
+    RunsOption,
+    StudiesOption,
+    app,
+    end,
+    print_table,
+    settings_of,
+)
 from epochal.core.values.errors import UserError
 
 if TYPE_CHECKING:
     from epochal.launch.study import Conducted
     from epochal.launch.study_plan import StudyPlan
-
-StudiesOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--studies",
-        metavar="DIR",
-        help="Folder of studies; default $EPOCHAL_STUDIES, else studies beside the runs.",
-    ),
-]
 
 
 @app.command()
@@ -49,7 +49,7 @@ def study(
 ) -> None:
     """Answer a question by a design declared before the data."""
     if subject is None:
-        _list(as_json)
+        _list(runs, studies, as_json)
         return
     from epochal import api
     from epochal.launch.study_plan import resolve
@@ -61,31 +61,39 @@ def study(
             f"preset={preset}: an arm keeps its preset; override its fields, or write a study of your own"
         )
     words = [subject, *(overrides or []), *(["--quick"] if quick else [])]
-    made = resolve(find(subject), is_quick=quick, overrides=settings, words=words)
+    folder = api.runs_folder(runs)
+    made = resolve(find(subject), is_quick=quick, overrides=settings, words=words, runs=folder)
     if plan:
         _show_plan(made, as_json)
         return
     from rich.console import Console
 
-    from epochal.launch.interrupts import Interrupted
+    from epochal.launch.interrupts import Interrupted, interruptible
     from epochal.launch.live import LiveDisplay
 
-    folder = api.runs_folder(runs)
     place = api.studies_folder(studies, folder)
+    given = {"--look": look, "--runs": runs, "--studies": studies}
+    rest = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+    command = shlex.join(["epochal", "study", *words, *(["--again"] if again else []), *rest])
     try:
-        conducted = api.conduct(
-            made, folder, place, LiveDisplay(Console(stderr=True)), look=look, again=again
-        )
+        with interruptible():
+            conducted = api.conduct(
+                made, folder, place, LiveDisplay(Console(stderr=True)), look=look, again=again
+            )
     except Interrupted as error:
-        given = {"--look": look, "--runs": runs, "--studies": studies}
-        rest = [word for name, value in given.items() if value is not None for word in (name, str(value))]
-        command = shlex.join(["epochal", "study", *words, *(["--again"] if again else []), *rest])
         at = f"step {error.step} of {error.max_steps} of the run {error.path}"
         end(f"the study stopped at {at}, stored; to resume, give {command}", INTERRUPTED)
+    except KeyboardInterrupt:
+        end(
+            f"the study stopped outside training; whatever was trained is stored; to resume, give {command}",
+            INTERRUPTED,
+        )
     _show(conducted, as_json)
 
 
-def _list(as_json: bool) -> None:
+def _list(runs: Path | None, studies: Path | None, as_json: bool) -> None:
+    """Those that come with epochal; for people also those that were conducted."""
+    from epochal import api, study_listings
     from epochal.studies import find, names
 
     found = [find(name) for name in names()]
@@ -94,6 +102,10 @@ def _list(as_json: bool) -> None:
         for one in found
     ]
     print_table(rows, as_json)
+    folder = api.studies_folder(studies, api.runs_folder(runs))
+    if not as_json and (made := study_listings.studies(folder)):
+        typer.echo(f"\nconducted, in {folder}:")
+        print_table(made, as_json)
 
 
 def _show(conducted: "Conducted", as_json: bool) -> None:
@@ -101,6 +113,8 @@ def _show(conducted: "Conducted", as_json: bool) -> None:
         rows: list[dict[str, Any]] = [f.as_row() | {"sentence": f.sentence} for f in conducted.findings]
         print_table(rows, True)
         return
+    from epochal.study_listings import finding_row
+
     document = conducted.plan.document
     typer.echo(f"question    {document['question']}")
     typer.echo(f"prediction  {document['prediction']}")
@@ -112,23 +126,11 @@ def _show(conducted: "Conducted", as_json: bool) -> None:
     for finding in conducted.findings:
         typer.echo(finding.sentence)
     typer.echo("")
-    print_table([_row(finding) for finding in conducted.findings], False)
+    print_table([finding_row(finding) for finding in conducted.findings], False)
     if conducted.look < conducted.plan.num_looks and not conducted.is_decided:
         typer.echo(f"next    the same without --look goes on to look {conducted.look + 1}")
     typer.echo(f"study   {conducted.path}")
     typer.echo(f"report  {conducted.path / 'report.html'}")
-
-
-def _row(finding: Any) -> dict[str, Any]:
-    interval = "" if finding.low is None else f"[{finding.low:.4g}, {finding.high:.4g}]"
-    return {
-        "claim": finding.claim,
-        "verdict": finding.verdict + (", exploratory" if finding.exploratory else ""),
-        "estimate": "" if finding.estimate is None else f"{finding.estimate:.4g} {finding.unit}".strip(),
-        "interval": interval,
-        "p": "" if finding.p is None else f"{finding.p:.2g}",
-        "runs": finding.num_runs,
-    }
 
 
 def _show_plan(made: "StudyPlan", as_json: bool) -> None:

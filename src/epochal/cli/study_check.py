@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from epochal.api import runs_folder
 from epochal.check.case import Outcome, outcome
 from epochal.core.values.study_runs import ArmRuns, CurveOf, MemberRun, StudyRuns
 from epochal.launch.study import judged
@@ -33,7 +34,7 @@ def check_study(found: Found) -> list[Outcome]:
     checks.append(outcome("the quick form resolves and is another one", lambda: _resolves(found, True)))
     if any(one.problem for one in checks):
         return checks
-    plan = resolve(found)
+    plan = resolve(found, runs=runs_folder(None))
     for name, fate in FATES.items():
         checks.append(outcome(f"analyse finds something to say where {name}", partial(_analyses, plan, fate)))
     return checks
@@ -72,7 +73,7 @@ def synthetic_runs(plan: StudyPlan, fate: Fate) -> StudyRuns:
 
 
 def _resolves(found: Found, is_quick: bool) -> None:
-    plan = resolve(found, is_quick=is_quick)
+    plan = resolve(found, is_quick=is_quick, runs=runs_folder(None))
     if is_quick and not any(arm.quick for arm in found.study.arms.values()):
         raise AssertionError("no arm has a quick form: give quick={'seed': '50:53', 'max_steps': 200}")
     assert plan.batches

@@ -18,6 +18,27 @@ class Interrupted(KeyboardInterrupt):
         )
 
 
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Within the block SIGINT and SIGTERM raise KeyboardInterrupt: what has to be said at the end is said.
+
+    Outside the main thread no handler can be set, and signals keep their usual meaning.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class Requests:
     """Whether the user, or the system, has asked to stop."""
 

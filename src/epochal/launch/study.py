@@ -200,17 +200,9 @@ def _trained(
     key = f"{batch.role}/{batch.look}"
     if key not in named:
         # Named before it trains: an interrupted study finds its run again, a repeated one makes another.
-        named[key] = _free(place_of(batch.request, again), named).name
+        named[key] = place_of(batch.request, again).name
         write_runs(path, named)
     return train(batch.experiment, batch.request, runs / named[key])
-
-
-def _free(place: Path, named: Mapping[str, str]) -> Path:
-    """Two arms of equal settings are refused by their one name, not trained as one."""
-    if place.name in named.values():
-        other = next(key for key, name in named.items() if name == place.name)
-        raise UserError(f"two arms of the study are the same runs ({other} and another); leave one out")
-    return place
 
 
 def _analysed(

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 from epochal.analysis import alpha_spending
@@ -16,7 +17,7 @@ from epochal.core.values.fields import kind_of
 from epochal.core.values.identity import SEMANTICS, digest
 from epochal.core.values.nearest import did_you_mean
 from epochal.core.values.request import Request
-from epochal.core.values.settings import undotted
+from epochal.core.values.settings import is_none, undotted
 from epochal.core.values.study import Arm, Study
 from epochal.experiments.catalog import Experiment, find
 from epochal.studies import Found
@@ -78,11 +79,13 @@ def resolve(
     is_quick: bool = False,
     overrides: Mapping[str, object] | None = None,
     words: Sequence[str] = (),
+    runs: Path = Path("runs"),
 ) -> StudyPlan:
     """The plan of a study, in its quick form or in full, with overrides.
 
     ``FIELD`` overrides the field in every arm whose experiment has it, ``ROLE.FIELD`` in one arm,
-    ``margins.NAME`` a margin. Nothing is written. ``words`` are what was typed, to be typed again.
+    ``margins.NAME`` a margin. Nothing is written. ``words`` are what was typed, to be typed again. An arm
+    with ``checkpoint=RUN@step`` takes over the fields of that run in the folder ``runs``.
 
     Raises:
         UserError: all that is wrong with an arm or an override.
@@ -91,19 +94,22 @@ def resolve(
     experiments = {role: find(arm.experiment) for role, arm in study.arms.items()}
     declared = {role: _settings(experiments[role], arm, is_quick) for role, arm in study.arms.items()}
     changed, margins = _overridden(study, experiments, declared, overrides)
-    full = {role: _request(role, experiments[role], arm, changed[role]) for role, arm in study.arms.items()}
+    full = {
+        role: _request(role, experiments[role], arm, changed[role], runs) for role, arm in study.arms.items()
+    }
+    _refuse_equal_arms(full)
     departures = ["the quick form"] if is_quick else []
     named = [name for name in overrides if not _is_execution(name, study, experiments)]
     if any(margins[name] != study.margins[name] for name in margins) or (
-        changed != declared and _data(full) != _data(_requests(study, experiments, declared))
+        changed != declared and _data(full) != _data(_requests(study, experiments, declared, runs))
     ):
         departures.append(
             "overridden: " + ", ".join(f"{name}={value_text(overrides[name])}" for name in named)
         )
     if not is_quick:
-        _refuse_shared_members(study, experiments, full)
+        _refuse_shared_members(study, experiments, full, runs)
     study = replace(study, margins=margins, looks=_looks(study, full, may_differ=is_quick or bool(overrides)))
-    batches = tuple(_batches(study, experiments, full, changed))
+    batches = tuple(_batches(study, experiments, full, changed, runs))
     return StudyPlan(
         name=found.name,
         found=found,
@@ -193,19 +199,31 @@ def _is_execution(name: str, study: Study, experiments: Mapping[str, Experiment]
 
 
 def _requests(
-    study: Study, experiments: Mapping[str, Experiment], settings: Mapping[str, Mapping[str, object]]
+    study: Study,
+    experiments: Mapping[str, Experiment],
+    settings: Mapping[str, Mapping[str, object]],
+    runs: Path,
 ) -> dict[str, Request]:
-    return {role: _request(role, experiments[role], arm, settings[role]) for role, arm in study.arms.items()}
+    return {
+        role: _request(role, experiments[role], arm, settings[role], runs) for role, arm in study.arms.items()
+    }
 
 
-def _request(role: str, experiment: Experiment, arm: Arm, settings: Mapping[str, object]) -> Request:
+def _request(
+    role: str, experiment: Experiment, arm: Arm, settings: Mapping[str, object], runs: Path
+) -> Request:
     """All members of an arm.
 
     Raises:
         UserError: a field is wrong, or members differ in more than one seed.
     """
     try:
-        request = experiment.request(settings, arm.preset)
+        if is_none(settings.get("checkpoint")):
+            request = experiment.request(settings, arm.preset)
+        else:
+            from epochal.launch.branch import branched  # torch, which a list of studies must not wait for
+
+            request = branched(experiment, settings, arm.preset, runs)
     except UserError as error:
         raise UserError("\n".join(f"arm {role}: {line}" for line in str(error).splitlines())) from error
     if other := [name for name in request.varied if not _is_seed(name)]:
@@ -241,14 +259,14 @@ def _looks(study: Study, full: Mapping[str, Request], *, may_differ: bool) -> An
 
 
 def _refuse_shared_members(
-    study: Study, experiments: Mapping[str, Experiment], full: Mapping[str, Request]
+    study: Study, experiments: Mapping[str, Experiment], full: Mapping[str, Request], runs: Path
 ) -> None:
     """Whoever tries the quick form out must not see data of the full one."""
     mine = {member_id for request in full.values() for member_id in request.member_ids}
     for role, arm in study.arms.items():
         if not arm.quick:
             continue
-        quick = _request(role, experiments[role], arm, _settings(experiments[role], arm, True))
+        quick = _request(role, experiments[role], arm, _settings(experiments[role], arm, True), runs)
         if shared := len(mine & set(quick.member_ids)):
             raise UserError(
                 f"arm {role}: {shared} networks of its quick form are those of the full form; give quick "
@@ -256,11 +274,23 @@ def _refuse_shared_members(
             )
 
 
+def _refuse_equal_arms(full: Mapping[str, Request]) -> None:
+    """Two arms that are the same runs, however they are spelt."""
+    first: dict[str, str] = {}
+    for role, run_id in _data(full).items():
+        if run_id in first:
+            raise UserError(
+                f"two arms of the study are the same runs ({first[run_id]} and {role}); leave one out"
+            )
+        first[run_id] = role
+
+
 def _batches(
     study: Study,
     experiments: Mapping[str, Experiment],
     full: Mapping[str, Request],
     settings: Mapping[str, Mapping[str, object]],
+    runs: Path,
 ) -> Iterator[Batch]:
     if study.looks is None:
         for role, request in full.items():
@@ -272,7 +302,7 @@ def _batches(
             field = request.varied[0] if request.varied else "seed"
             seeds = [getattr(member, field) for member in request.members[before:upto]]
             part = {**settings[role], field: seeds}
-            made = _request(role, experiments[role], study.arms[role], part)
+            made = _request(role, experiments[role], study.arms[role], part, runs)
             yield Batch(role=role, look=number, experiment=experiments[role], request=made)
         before = upto
 
@@ -323,9 +353,11 @@ def _document(
 
 
 def _telling(request: Request) -> dict[str, str]:
-    """The settings without those of where it executes."""
+    """The settings without those of where it executes; with the states that a checkpoint means."""
     left_out = request.spec.of_kind("execute")
-    return {name: text for name, text in request.settings if name.partition(".")[0] not in left_out}
+    kept = {name: text for name, text in request.settings if name.partition(".")[0] not in left_out}
+    states = getattr(request.spec, "checkpoint_id", "")
+    return kept | ({"checkpoint_id": states} if states else {})
 
 
 def _leaves(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -13,6 +13,7 @@ from epochal.core.values.event import Event
 from epochal.core.values.study import Detector, Study
 from epochal.core.values.study_runs import ArmRuns, CurveOf, MemberRun, StudyRuns
 from epochal.store.run import Run
+from epochal.store.split_sizes import split_sizes
 
 
 def gathered(study: Study, stored: Mapping[str, Sequence[tuple[Run, str]]]) -> StudyRuns:
@@ -69,14 +70,14 @@ def _members(study: Study, role: str, run: Run, seed_field: str) -> list[MemberR
                 f"{', '.join(columns)}"
             )
     fixed = run.spec["fields"].get(seed_field)
-    splits = run.environment.get("splits")
-    sizes: Mapping[str, int] = splits[0] if isinstance(splits, list) else splits or {}
+    sizes = split_sizes(run.spec, run.environment, run.members["member"])
     made = []
     for row in run.members.iter_rows(named=True):
         records = metrics.get((row["member"],), run.metrics.clear())
+        own = sizes.get(row["member"], {})
         curves = {name: _curve(records, name) for name in columns if records.schema[name].is_numeric()}
         events = {
-            name: detected(name, d, curves[d.column], sizes.get(d.column.partition("_")[0]))
+            name: detected(name, d, curves[d.column], own.get(d.column.partition("_")[0]))
             for name, d in study.detectors.items()
         }
         made.append(

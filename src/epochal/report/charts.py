@@ -30,6 +30,7 @@ SHAPES = {
 }
 FILLED = ("dot", "arrow", "arrow_left", "arrow_up")
 FONT_PX = 11
+LABEL_PX = 220
 HUES = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a7a7a", "#8f5a2b")
 """Told apart by colour-blind readers (Okabe and Ito 2008; yellow and black replaced, which are lost
 on paper and in the dark)."""
@@ -45,28 +46,50 @@ def figure_chart(spec: FigureSpec) -> "alt.VConcatChart":
     return alt.VConcatChart.from_dict({**vega_lite(thinned(spec)), "config": theme()})
 
 
-def vega_lite(spec: FigureSpec, *, panel_width: float = PANEL_WIDTH, font_px: float = FONT_PX) -> Json:
+def vega_lite(
+    spec: FigureSpec,
+    *,
+    panel_width: float = PANEL_WIDTH,
+    font_px: float = FONT_PX,
+    label_px: float = LABEL_PX,
+) -> Json:
     """All panels side by side, each table once, one legend on top: what goes to paper.
 
     Written as JSON: altair's objects check and copy themselves for longer than the drawing takes.
     """
     room = panel_width * min(spec.per_row, len(spec.panels))
     legend = _legend_look(spec, room, font_px)
-    panels = [panel_json(spec, panel, width=panel_width, legend=legend) for panel in spec.panels]
+    panels = [
+        panel_json(spec, panel, width=panel_width, legend=legend, label_px=label_px) for panel in spec.panels
+    ]
     rows = [{"hconcat": panels[i : i + spec.per_row]} for i in range(0, len(panels), spec.per_row)]
     tables = {name: records(table) for name, table in used_tables(spec).items()}
     return {"$schema": SCHEMA, "vconcat": rows, "datasets": tables}
 
 
-def panel_json(spec: FigureSpec, panel: Panel, *, width: float | str, legend: Json | None = None) -> Json:
-    """One panel; its tables are named, not held: whoever draws it gives them."""
-    x = _channel(panel.x, _columns(panel, spec.tables, "x"), "x")
-    y = _channel(panel.y, _columns(panel, spec.tables, "y"), "y")
+def panel_json(
+    spec: FigureSpec,
+    panel: Panel,
+    *,
+    width: float | str,
+    legend: Json | None = None,
+    label_px: float = LABEL_PX,
+) -> Json:
+    """One panel; its tables are named, not held: whoever draws it gives them.
+
+    Words beside an axis that are wider than ``label_px`` are cut.
+    """
+    x = _channel(panel.x, _columns(panel, spec.tables, "x"), "x", label_px)
+    y = _channel(panel.y, _columns(panel, spec.tables, "y"), "y", label_px)
     colour = _colour_channel(spec.colour, legend) if spec.colour else {}
     layers = [_layer(layer, spec.tables[layer.table], x, y, colour) for layer in panel.layers]
-    height = panel.height if isinstance(width, str) else round(panel.height * min(1.0, width / PANEL_WIDTH))
+    has_text = any(layer.mark == "text" for layer in panel.layers)  # whose lines need their height
+    is_free = isinstance(width, str) or has_text
+    height = panel.height if is_free else round(panel.height * min(1.0, float(width) / PANEL_WIDTH))
     return {"width": width, "height": height, "layer": layers} | (
-        {"title": panel.title} if panel.title else {}
+        {"title": panel.title if isinstance(width, str) else {"text": panel.title, "limit": round(width)}}
+        if panel.title
+        else {}
     )
 
 
@@ -199,7 +222,7 @@ def _mark(layer: Layer, table: Table) -> Json:
     return {"type": "rule", "strokeWidth": width, "strokeOpacity": opacity}
 
 
-def _channel(axis: Axis, columns: Sequence[Sequence[Cell]], side: str) -> Json:
+def _channel(axis: Axis, columns: Sequence[Sequence[Cell]], side: str, label_px: float) -> Json:
     """Title, scale and ticks, the same for every layer of a panel."""
     look: Json = {"title": (f"{axis.label} ({axis.unit})" if axis.unit else axis.label) or None}
     if axis.bare:
@@ -207,7 +230,7 @@ def _channel(axis: Axis, columns: Sequence[Sequence[Cell]], side: str) -> Json:
     if axis.scale == "category":
         values: list[Cell] = list(axis.order[:: 1 if side == "x" else -1])
         values = values or list(dict.fromkeys(v for column in columns for v in column if v is not None))
-        look |= {"grid": False, "labelLimit": 220}
+        look |= {"grid": False, "labelLimit": round(label_px)}
         look |= {"labelAngle": 0, "labelSeparation": 6} if side == "x" else {}
         return {"type": "nominal", "scale": {"domain": values}, "sort": None, "axis": look}
     if axis.scale == "linear":

@@ -3,19 +3,23 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float
 
-from epochal.analysis import detect
 from epochal.core.values.errors import UserError
 from epochal.core.values.nearest import did_you_mean
-from epochal.report.reading import RunLike, as_text, is_replicate, measured_columns, varied_fields
-
-Kind = Literal["accuracy", "positive", "real"]
-POSITIVE_WORDS = ("loss", "norm", "perplexity", "ppl", "penalty", "nll", "irm", "mse", "entropy", "sharpness")
+from epochal.report.detecting import found_in, kind_of
+from epochal.report.reading import (
+    RunLike,
+    as_text,
+    is_replicate,
+    label_of,
+    measured_columns,
+    varied_fields,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,56 +92,6 @@ def usual_event(run: RunLike) -> str:
         if name in names:
             return name
     raise UserError(f"{run.name} has no event; name a column: event=val_accuracy")
-
-
-def found_in(
-    run: RunLike, column: str, kind: Kind, *, trials: float | None = None, min_height: float | None = None
-) -> list[dict[str, Any]]:
-    """Rows of the events table: the clearest transition of a column in every member that has it.
-
-    Raises:
-        UserError: the values do not fit the kind.
-    """
-    rows = []
-    for member in run.members["member"]:
-        curve = run.metrics.filter((pl.col("member") == member) & pl.col(column).is_not_null())
-        if not len(curve):
-            continue
-        steps, values = curve["step"].to_numpy(), curve[column].cast(pl.Float64).to_numpy()
-        per_value = trials if trials is not None else trials_of(run, column)
-        try:
-            event = detect(
-                steps,
-                values,
-                kind=kind,
-                trials=per_value if kind == "accuracy" else None,
-                min_height=min_height,
-            )
-        except UserError as error:
-            raise UserError(f"{column} of {label_of(run, member)}: {error}") from error
-        rows.append({"member": member, "name": column, "probe": column} | event.as_row())
-    return rows
-
-
-def kind_of(run: RunLike, column: str) -> Kind:
-    """``accuracy`` by name and range, ``positive`` by name where all values are, else ``real``."""
-    values = run.metrics[column].cast(pl.Float64)
-    values = values.filter(values.is_finite())
-    if not len(values):
-        return "real"
-    low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
-    lower = column.lower()
-    if ("acc" in lower or "top1" in lower) and low >= 0 and high <= 1:
-        return "accuracy"
-    is_wide = low > 0 and high >= 100 * low
-    return "positive" if low > 0 and (is_wide or any(w in lower for w in POSITIVE_WORDS)) else "real"
-
-
-def trials_of(run: RunLike, column: str) -> float | None:
-    """Examples behind an accuracy, where the run says how many its split has, and says it once."""
-    splits = run.environment.get("splits")
-    split = column.split("_", maxsplit=1)[0]
-    return float(splits[split]) if isinstance(splits, Mapping) and splits.get(split) else None
 
 
 def as_timed(run: RunLike, name: str, rows: Sequence[Mapping[str, Any]]) -> Timed:
@@ -266,8 +220,3 @@ def replicate_label(run: RunLike, member: int, arms: Sequence[str]) -> str:
     own = [f for f in varied_fields(run) if is_replicate(f) and f not in arms]
     kept = [f for f in own if f != "log"] or own
     return " · ".join(f"{f} {as_text(row[f])}" for f in kept) or label_of(run, member)
-
-
-def label_of(run: RunLike, member: int) -> str:
-    row = run.members.filter(pl.col("member") == member).row(0, named=True)
-    return " · ".join(f"{f} {as_text(row[f])}" for f in varied_fields(run)) or f"member {member}"

@@ -11,7 +11,7 @@ import vl_convert
 
 from epochal.core.values.errors import UserError
 from epochal.core.values.figure import FigureSpec, Table
-from epochal.report.charts import FONT_PX, PANEL_WIDTH, theme, vega_lite
+from epochal.report.charts import FONT_PX, LABEL_PX, PANEL_WIDTH, theme, vega_lite
 from epochal.report.thinning import thinned
 from epochal.store.atomic import write_file
 
@@ -19,6 +19,8 @@ Format = Literal["svg", "pdf", "png"]
 PNG_PIXELS_PER_INCH = 200
 MIN_PANEL_WIDTH = 150
 """Room in px that a panel with its labels needs."""
+LABEL_SHARE = 0.35
+"""Of a given width, what the words beside an axis may take before they are cut."""
 SMALLEST_PANEL = 60
 """Width in px between the axes below which nothing can be read."""
 
@@ -63,10 +65,11 @@ def figure_svg(spec: FigureSpec, *, width: float | None = None, font: float | No
     spec = replace(spec, per_row=min(len(spec.panels), spec.per_row, fitting))
     # What stands around the panels (labels, gaps) has a size that only the drawing knows.
     panel_width = 72 * width / spec.per_row
+    label_px = min(LABEL_PX, LABEL_SHARE * 72 * width)
     for _ in range(2):
-        excess = _width_px(_draw(spec, panel_width, font)) - 72 * width
+        excess = _width_px(_draw(spec, panel_width, font, label_px)) - 72 * width
         panel_width = max(SMALLEST_PANEL, panel_width - excess / spec.per_row)
-    svg = _draw(spec, panel_width, font)
+    svg = _draw(spec, panel_width, font, label_px)
     if (taken := _width_px(svg)) > 72 * width + 3:
         raise UserError(
             f"--width {width:.3g}in is too narrow for {spec.name}: it needs {taken / 72 + 0.05:.1f}in, "
@@ -94,8 +97,8 @@ def _converted(svg: str, kind: Format) -> bytes:
     )
 
 
-def _draw(spec: FigureSpec, panel_width: float, font: float) -> str:
-    chart = vega_lite(spec, panel_width=panel_width, font_px=font)
+def _draw(spec: FigureSpec, panel_width: float, font: float, label_px: float = LABEL_PX) -> str:
+    chart = vega_lite(spec, panel_width=panel_width, font_px=font, label_px=label_px)
     return vl_convert.vegalite_to_svg(chart, config=theme(font_px=font))
 
 

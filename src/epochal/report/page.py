@@ -12,11 +12,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from epochal.core.values.figure import Cell, Colour, FigureSpec, Shades
+from epochal.core.values.finding import stored_row
 from epochal.report.axes import tick_label
 from epochal.report.charts import VIRIDIS, legend_values, palette, panel_json, plain, theme, used_tables
 from epochal.report.figures import page_figures
 from epochal.report.files import Format, save_figure
+from epochal.report.finding_rows import finding_row
 from epochal.report.reading import RunLike, as_text, is_replicate, member_table, varied_fields
+from epochal.report.run_findings import RunFindings, findings_of, keep_findings
 from epochal.report.tables import Shown, group_rows, member_rows, number, steps_text
 from epochal.report.thinning import thinned
 from epochal.store.atomic import write_file
@@ -28,23 +31,26 @@ EVENT_STEPS = ("step", "low", "high", "onset", "end", "width")
 EVENT_NUMBERS = (*EVENT_STEPS, "height", "p")
 
 
-def write_report(run: RunLike, path: Path | None = None) -> Path:
+def write_report(run: RunLike, path: Path | None = None, *, with_files: bool = True) -> Path:
     """Writes the page and, in ``figures/`` beside it, all figures as SVG, PDF, PNG and CSV; returns its path.
 
-    The page is written last, so that its links lead somewhere.
+    What the page claims is written to ``findings.json`` of the run. Without ``with_files`` the figures' files
+    stay as they are. The page is written last, so that its
+    links lead somewhere.
     """
     path = path or run.path / "report.html"
+    said = keep_findings(run)
     specs = page_figures(run)
     drawn = [thinned(spec) for spec in specs]
-    for spec, small in zip(specs, drawn, strict=True):
+    for spec, small in zip(specs, drawn, strict=True) if with_files else ():
         save_figure(spec, path.parent / "figures", FORMATS, drawn=small)
-    write_file(path, page(run, drawn).encode())
+    write_file(path, page(run, drawn, said).encode())
     return path
 
 
-def page(run: RunLike, specs: Sequence[FigureSpec]) -> str:
+def page(run: RunLike, specs: Sequence[FigureSpec], said: RunFindings | None = None) -> str:
     """The HTML of a run with these figures, which are drawn with all the rows they have."""
-    rows = member_rows(run)
+    rows, said = member_rows(run), said or findings_of(run)
     return rendered(
         "page.html.jinja",
         specs,
@@ -54,6 +60,11 @@ def page(run: RunLike, specs: Sequence[FigureSpec]) -> str:
         rows=rows,
         groups=group_rows(run) if len(rows) > 1 else [],
         is_seeds_only=all(map(is_replicate, varied_fields(run))),
+        findings=[
+            finding_row(stored_row(found)) | {"command": command}
+            for found, command in zip(said.findings, said.commands, strict=True)
+        ],
+        unsaid=said.unsaid,
         event_columns=EVENT_NUMBERS,
         events=_events(run),
         members=_members(run),

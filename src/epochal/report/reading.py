@@ -142,6 +142,11 @@ def as_text(value: object) -> str:
     return "none" if value is None else str(value)
 
 
+def label_of(run: RunLike, member: int) -> str:
+    row = run.members.filter(pl.col("member") == member).row(0, named=True)
+    return " · ".join(f"{f} {as_text(row[f])}" for f in varied_fields(run)) or f"member {member}"
+
+
 def measured_columns(run: RunLike) -> list[str]:
     """Numeric columns of the metrics with at least one value; keys and clocks are left out."""
     metrics = run.metrics

@@ -12,6 +12,7 @@ from epochal.core.values.fields import is_identity
 from epochal.experiments import catalog
 from epochal.report.reading import FIXED, RunLike, as_text, is_replicate, varied_fields
 from epochal.store.many import differing_fields, is_scalar
+from epochal.store.split_sizes import BY_MEMBER, split_sizes
 
 MAX_TELLING = 2
 """Fields that may tell runs apart; where more differ, their names do."""
@@ -57,7 +58,7 @@ def together(runs: Sequence[RunLike]) -> RunLike:
         members=_table(rows),
         events=_stacked([run.events for run in runs], starts),
         spec=runs[0].spec,
-        environment={},
+        environment={BY_MEMBER: _sizes(runs, starts)},
         schema={column: about for run in reversed(runs) for column, about in run.schema.items()},
         is_done=all(run.is_done for run in runs),
     )
@@ -101,7 +102,7 @@ def _members(run: RunLike, start: int, fields: Sequence[str], name: str | None) 
         own = {f: row.get(f, fixed.get(f)) for f in fields}
         ends = {column: row.get(column) for column in FIXED}
         rows.append(
-            {**ends, "member": row["member"] + start, **({} if name is None else {"run": name}), **own}
+            {**ends, "member": row["member"] + start, **own, **({} if name is None else {"run": name})}
         )
     return rows
 
@@ -125,6 +126,14 @@ def _stacked(frames: Sequence[pl.DataFrame], starts: Sequence[int]) -> pl.DataFr
         if len(frame)
     ]
     return pl.concat(moved, how="diagonal_relaxed") if moved else frames[0]
+
+
+def _sizes(runs: Sequence[RunLike], starts: Sequence[int]) -> dict[int, Mapping[str, int]]:
+    return {
+        member + start: sizes
+        for run, start in zip(runs, starts, strict=True)
+        for member, sizes in split_sizes(run.spec, run.environment, run.members["member"]).items()
+    }
 
 
 def _short_names(names: Sequence[str]) -> list[str]:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from epochal.core.values.figure import FigureSpec
-from epochal.core.values.finding import Finding
+from epochal.core.values.finding import Finding, stored_row
 from epochal.report.files import save_figure
+from epochal.report.finding_rows import finding_row
 from epochal.report.page import FORMATS, rendered
 from epochal.report.reading import RunLike, as_text
-from epochal.report.tables import number
 from epochal.report.thinning import thinned
 from epochal.store.atomic import write_file
 from epochal.store.studies import StudyPaths, read_analyses, read_plan
@@ -77,8 +77,8 @@ def study_page(study: ConductedLike, specs: Sequence[FigureSpec]) -> str:
         exploratory=study.exploratory,
         look=study.look,
         num_looks=plan.num_looks,
-        findings=[_row(f.as_row() | {"sentence": f.sentence}) for f in study.findings],
-        earlier=[one | {"findings": [_row(row) for row in one["findings"]]} for one in others],
+        findings=[finding_row(stored_row(f)) for f in study.findings],
+        earlier=[one | {"findings": [finding_row(row) for row in one["findings"]]} for one in others],
         runs=[
             _run(role, run, path)
             for role, runs in study.runs.items()
@@ -93,27 +93,6 @@ def study_page(study: ConductedLike, specs: Sequence[FigureSpec]) -> str:
         rows=list(_flat(plan.document)),
         command=plan.command,
     )
-
-
-def _row(finding: Mapping[str, Any]) -> dict[str, Any]:
-    """A finding as the page shows it: numbers as text."""
-    low, high, level = finding["low"], finding["high"], finding["level"]
-    unit = f" {finding['unit']}" if finding["unit"] else ""
-    open_ended = finding["estimate"] is not None
-    interval = f"{_end(low, '-∞')} to {_end(high, '∞')}" if low is not None or high is not None else "–"
-    return {
-        **finding,
-        "estimate": f"{number(finding['estimate'])}{unit}" if open_ended else "–",
-        "interval": f"{interval} ({100 * level:.3g}%)" if interval != "–" else interval,
-        "margin": f"{number(finding['margin'])}{unit}" if finding["margin"] is not None else "–",
-        "p": number(finding["p"]),
-        "adjusted_p": number(finding["adjusted_p"]),
-    }
-
-
-def _end(value: float | None, infinite: str) -> str:
-    """What is not finite is null in a stored finding; one end alone can only be an infinite one."""
-    return infinite if value is None else number(value)
 
 
 def _run(role: str, run: RunLike, study: Path) -> dict[str, Any]:

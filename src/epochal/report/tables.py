@@ -79,6 +79,8 @@ def group_rows(run: RunLike) -> list[GroupRow]:
     """One row per combination of the coloured and the panel field, or one for all members."""
     groups = grouping(run)
     first, second = (_by_member(run, name) for name in PRIMARY)
+    failed = unlearnt(run)
+    second = {member: event for member, event in second.items() if member not in failed}
     diverged = set(run.members.filter(pl.col("outcome") == "diverged")["member"].to_list())
     cells: dict[tuple[str, str], list[int]] = {
         (c, f): [] for f in groups.facets or ("",) for c in groups.values or ("",)
@@ -108,6 +110,18 @@ def group_rows(run: RunLike) -> list[GroupRow]:
             )
         )
     return rows
+
+
+def unlearnt(run: RunLike) -> dict[int, str]:
+    """Members that did not generalise, with what became of their learning.
+
+    A rise of validation that ends far from learnt has an event, and is no generalisation.
+    """
+    rows = run.events.filter(pl.col("name") == "learning") if len(run.events) else run.events
+    outcomes = {row["member"]: str(row["reason"]).partition(":")[0] for row in rows.iter_rows(named=True)}
+    return {
+        m: what for m, what in outcomes.items() if what in ("memorised only", "learnt nothing", "diverged")
+    }
 
 
 def event_shown(event: Mapping[str, Any] | None) -> Shown:

@@ -9,10 +9,12 @@ from typing import Any
 import polars as pl
 
 from epochal.core.values.errors import UserError
+from epochal.core.values.finding import Finding, finding_of
 from epochal.store.documents import read_json, read_parquet, read_spec
 from epochal.store.paths import RunPaths
 from epochal.store.probe_tables import listed
 from epochal.store.records import read_records
+from epochal.store.run_findings import read_findings
 from epochal.store.sealed import Array
 from epochal.store.snapshots import has_member, load_member_snapshot, snapshot_steps
 from epochal.store.tables import EVENT_SCHEMA
@@ -108,6 +110,11 @@ class Run:
         if not self.paths.events.exists():
             return pl.DataFrame(schema=EVENT_SCHEMA)
         return read_parquet(self.paths.events)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What its page claims, all of it exploratory, p adjusted over all of them."""
+        return tuple(map(finding_of, read_findings(self.path).findings))
 
     @property
     def snapshots(self) -> list[int]:

@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from epochal.core.values.errors import UserError
+from epochal.core.values.nearest import did_you_mean
 from epochal.store.catalog import run_paths
 from epochal.store.documents import check_format, read_json, read_parquet, write_json
 from epochal.store.paths import RunPaths
@@ -96,6 +97,27 @@ def write_analyses(study: Path, name: str, analyses: Iterable[Mapping[str, Any]]
 def study_paths(folder: Path) -> list[Path]:
     """The study directories in ``folder``, by name."""
     return sorted(path.parent for path in folder.glob("*/plan.json"))
+
+
+def find_study(text: str | Path, folder: Path) -> Path:
+    """The study that ``text`` means: a path, a name in ``folder``, or any unique part of it.
+
+    Raises:
+        UserError: none or several fit; the nearest few are listed.
+    """
+    if StudyPaths(Path(text)).plan.exists():
+        return Path(text)
+    text = str(text).rstrip("/")
+    names = [path.name for path in study_paths(folder)]
+    for fits in ([n for n in names if n == text], [n for n in names if text and text in n]):
+        if len(fits) == 1:
+            return folder / fits[0]
+        if fits:
+            more = f" and {len(fits) - 5} more" if len(fits) > 5 else ""
+            raise UserError(
+                f"{text!r} fits {len(fits)} studies: {', '.join(fits[:5])}{more}; give more of the name"
+            )
+    raise UserError(f"no study {text!r} in {folder}{did_you_mean(text, names)}")
 
 
 def members_with_data(runs: Path, wanted: set[str]) -> dict[str, int]:

@@ -1,8 +1,9 @@
 """A finding: what is claimed, how large it is, against which null, and what follows."""
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
 
 Verdict = Literal["supported", "refuted", "undecided"]
 
@@ -54,15 +55,17 @@ class Finding:
     def sentence(self) -> str:
         """All of it in one sentence."""
         parts = [f"{self.claim}: {self.verdict}"]
+        unit = f" {self.unit}" if self.unit else ""
+        interval = ""
+        if self.low is not None and self.high is not None:
+            level = "" if self.level == 0.95 else f"{100 * self.level:.4g}% interval "
+            interval = f"{level}[{_short(self.low)}, {_short(self.high)}]"
         if self.estimate is not None:
-            unit = f" {self.unit}" if self.unit else ""
-            interval = ""
-            if self.low is not None and self.high is not None:
-                level = "" if self.level == 0.95 else f"{100 * self.level:.4g}% interval "
-                interval = f" {level}[{_short(self.low)}, {_short(self.high)}]"
-            parts.append(f"{_short(self.estimate)}{unit}{interval}")
+            parts.append(f"{_short(self.estimate)}{unit}{f' {interval}' if interval else ''}")
+        elif interval and (math.isfinite(self.low or 0) or math.isfinite(self.high or 0)):
+            parts.append(f"{interval}{unit}")
         if self.margin is not None:
-            parts.append(f"margin {_short(self.margin)}{f' {self.unit}' if self.unit else ''}")
+            parts.append(f"margin {_short(self.margin)}{unit}")
         if self.p is not None:
             adjusted = f", {_probability(self.adjusted_p)} adjusted" if self.adjusted_p is not None else ""
             parts.append(f"p = {_probability(self.p)}{adjusted} ({self.test}, against {self.null})")
@@ -85,6 +88,21 @@ class Finding:
             name: None if isinstance(value, float) and not math.isfinite(value) else value
             for name, value in row.items()
         }
+
+
+def stored_row(finding: Finding) -> dict[str, Any]:
+    """``as_row`` that keeps which end is infinite, as the text ``inf`` or ``-inf``, with the sentence."""
+    ends = {name: getattr(finding, name) for name in ("estimate", "low", "high")}
+    infinite = {name: str(end) for name, end in ends.items() if end is not None and math.isinf(end)}
+    return finding.as_row() | infinite | {"sentence": finding.sentence}
+
+
+def finding_of(row: Mapping[str, Any]) -> Finding:
+    """The finding that ``stored_row`` wrote."""
+    known = {field.name: row[field.name] for field in fields(Finding) if field.name in row}
+    lists = {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
+    ends = {name: float(known[name]) for name in ("estimate", "low", "high") if known[name] is not None}
+    return Finding(**{**known, **lists, **ends})
 
 
 def _short(number: float | None) -> str:

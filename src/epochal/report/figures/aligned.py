@@ -9,7 +9,8 @@ from jaxtyping import Float
 from epochal.core.values.errors import UserError
 from epochal.core.values.figure import Axis, Cell, Colour, FigureSpec, Layer, Panel
 from epochal.report.against import columns_table, middle
-from epochal.report.event_times import Timed, kind_of, timed, usual_event
+from epochal.report.detecting import kind_of
+from epochal.report.event_times import Timed, timed, usual_event
 from epochal.report.figure import Options, figure, option
 from epochal.report.reading import RunLike, check_columns, grouping, member_table
 

@@ -15,13 +15,12 @@ from epochal.report.event_times import (
     arm_labels,
     arm_title,
     common,
-    label_of,
     replicate_label,
     timed,
 )
 from epochal.report.figure import Options, figure, option
 from epochal.report.pair import margin_steps
-from epochal.report.reading import MAX_HUES, RunLike
+from epochal.report.reading import MAX_HUES, RunLike, label_of
 
 MAX_NAMED = 40
 MAX_ROWS = 300

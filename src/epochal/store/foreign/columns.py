@@ -49,8 +49,11 @@ def columns_of(log: Log, reading: Reading) -> Columns:
             f"{log.path} has no column that looks like a step; name it with --step; there is {listed(there)}"
         )
     others = [name for name in there if name != step]
-    run = names.named(reading.run, others, "run", log.path) if reading.run else log.run_column
-    run = run or names.guessed(names.RUNS, others)
+    is_of_log = reading.run in {**log.fields, **fields_of(str(log.path))} and reading.run not in others
+    run = log.run_column
+    if reading.run and not is_of_log:
+        run = names.named(reading.run, others, "run", log.path)
+    run = run or (None if is_of_log else names.guessed(names.RUNS, others))
     return Columns(step=step, run=run)
 
 

@@ -57,6 +57,8 @@ def read_csv(path: Path) -> Log:
                 f"{path} line {number} has {len(row)} cells, its header {len(header)}; mend or delete it"
             )
         kept.append(row)
+    if not notes and not text.endswith(("\n", "\r")):
+        notes.append(f"{path.name}: the last line has no line end; if its last cell was cut short, delete it")
     if not kept:
         raise UserError(f"{path} has a header and no rows: nothing to analyse")
     columns = {name or f"column_{i}": [row[i] for row in kept] for i, name in enumerate(header) if name or i}
