@@ -165,7 +165,11 @@ TRUTHS: dict[str, tuple[Array, list[tuple[float, float, int]]]] = {
     "early transient .4": (0.8 - 0.4 * np.exp(-t / 6), []),
     "spike of 1 record": (np.where(t == 77, 0.8, 0.4), []),
     "spike of 8 records": (np.where((t >= 77) & (t < 85), 0.7, 0.4), []),
+    "a slowly decaying spike": (bumps([90], 5, 0.4), []),
     "two decaying spikes": (bumps([60, 130], 3, 0.4), []),
+    "two decaying spikes, 20 apart": (bumps([90, 110], 3, 0.4), []),
+    "three decaying spikes": (bumps([50, 95, 150], 3, 0.4), []),
+    "train: a spike every 10 records": (np.where(t % 10 == 5, 0.8, 0.4), []),
     "slingshot: 6 spikes": (bumps([30, 58, 85, 110, 140, 166], 2, 0.4), []),
     "sine, 8 cycles": (0.5 + 0.1 * np.sin(2 * np.pi * 8 * t / T), []),
     "ungrokking: rise, fall": (
