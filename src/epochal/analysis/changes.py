@@ -38,9 +38,9 @@ def detect_all(
 
     The shape is the first of these that holds:
 
-    1. ``oscillation``: at least three excursions, with three records between them; or at least four transitions up and down by turns, none
-       below half of the highest; or no transition, and a period that noise of the same autocorrelation would
-       not show.
+    1. ``oscillation``: at least three excursions, with three records between them (or of opposite signs); or
+       at least four transitions up and down by turns, none below half of the highest; or no transition, and
+       a period that noise of the same autocorrelation would not show.
     2. ``step`` or ``ramp``: a transition; a step up to three record intervals wide, else a ramp (the highest
        one decides).
     3. ``spike``: one or two excursions.

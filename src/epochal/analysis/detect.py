@@ -77,8 +77,9 @@ def detect(
 
     What is no transition: a change that takes more than half of the records (a drift), one with fewer than
     three records on either side (a transient, or not over), a stay at another level for less than a tenth of
-    the records (a spike). Under no effect ``found`` is False, ``censored`` is "right" at the last record
-    (at the first one where the records are too few to tell), and ``p`` is uniform or larger.
+    the records, whether it ends at once or decays (a spike). Under no effect ``found`` is False, ``censored``
+    is "right" at the last record (at the first one where the records are too few to tell), and ``p`` is
+    uniform or larger.
 
     A transition narrower than one record interval is ``censored="interval"``: ``low`` and ``high`` are
     records, ``step`` their middle and ``width`` at most their distance, unless noise leaves several
