@@ -7,6 +7,8 @@ Writes bench/results/calibration-transitions.md. One core; some twenty minutes w
 import argparse
 import platform
 import time
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ import scipy
 from curves import NULLS, Array, logistic, null_curve, planted, schedule, seeds, wander
 from scipy.optimize import curve_fit
 from scipy.special import xlog1py, xlogy
+from scipy.stats import binom
 
 from epochal.analysis import detect, detect_many
 from epochal.analysis.heuristics import (
@@ -32,6 +35,16 @@ NOISES = (  # phi, sd, trials
     (0.9, 0.02, 1000),
     (0.95, 0.02, 10_000),
     (0.95, 0.02, 100),
+)
+Noise = tuple[float, float, int]
+# Chosen by earlier runs of this file, on other curves.
+EDGE = (
+    ("linear", (0.95, 0.02, 10_000), 50.0),
+    ("log", (0.95, 0.02, 10_000), 50.0),
+    ("linear", (0.0, 0.0, 100), 3.0),
+    ("log", (0.95, 0.02, 100), 3.0),
+    ("linear", (0.9, 0.02, 1000), 50.0),
+    ("log", (0.9, 0.02, 1000), 50.0),
 )
 
 
@@ -323,7 +336,14 @@ def false_alarms(replicates: int) -> list[str]:
         lines.append(f"| {name} | {' | '.join(f'{a:.3f} / {b:.3f}' for a, b in found)} |")
         above += [f"{name}, {n}: {a:.3f}" for n, (a, _) in zip(names, found, strict=True) if a > 0.07]
         print(lines[-1], flush=True)
-    return [*lines, "", f"Cells above the .07 that must hold, at min_height 0: {'; '.join(above) or 'none'}."]
+    num_cells = len(NULLS) * len(names)
+    by_chance = num_cells * binom.sf(np.floor(0.07 * replicates), replicates, 0.05)
+    return [
+        *lines,
+        "",
+        f"Cells above the .07 that must hold, at min_height 0 ({by_chance:.1f} of {num_cells} by",
+        f"chance, were all .05): {'; '.join(above) or 'none'}.",
+    ]
 
 
 def kinds(replicates: int) -> list[str]:
@@ -332,7 +352,8 @@ def kinds(replicates: int) -> list[str]:
     lines = [
         "## detect: kinds and directions",
         "",
-        f"{replicates} curves per cell, {replicates // 2} for the fall; {standard_error(0.05, replicates)}.",
+        f"{replicates} curves per cell, {replicates // 2} for the fall;",
+        f"{standard_error(0.05, replicates)}.",
         "200 records. `positive` sees exp(10 v) of the curves v above and below, `real` 100 v: nulls first,",
         "at min_height 0, for any change, rises only, falls only; then a fall of .3 in v (3 in log units) of",
         "width 8 records, AR(.9), sd .02: found as such, coverage, median length over the oracle's; and how",
@@ -430,54 +451,87 @@ def random_walks(replicates: int) -> list[str]:
     return lines
 
 
-def coverage(replicates: int) -> list[str]:
+def coverage(kind: str, replicates: int) -> list[str]:
     lines = [
-        "## detect: 95% intervals of the midpoint",
+        f"## detect: 95% intervals of the midpoint, {kind} schedule",
         "",
         f"{replicates} curves per cell: {standard_error(0.95, replicates)}.",
         "Rise .1 -> .9, 200 records (log: about 170). Each cell: found, coverage among those found, and the",
         "median length over that of an oracle who knows the noise. Widths of 1 record and less are censored",
         "by the schedule: there the length is in record intervals (r). Widths are in record intervals.",
         "",
-        "| schedule, phi, sd, trials | " + " | ".join(f"width {w:g}" for w in WIDTHS) + " |",
+        "| phi, sd, trials | " + " | ".join(f"width {w:g}" for w in WIDTHS) + " |",
         "|---" * (len(WIDTHS) + 1) + "|",
     ]
-    pooled, short, long = [], [], []
-    for kind in ("linear", "log"):
-        for phi, sd, trials in NOISES:
-            cells = []
-            for width in WIDTHS:
-                covered, lengths = [], []
-                for r, rng in enumerate(seeds(f"coverage {kind} {phi} {trials} {width}", replicates)):
-                    truth = planted(width, kind, 200, phi, sd, trials, rng)
-                    event = detect(truth.steps, truth.values, kind="accuracy", seed=r)
-                    if not event.found:
-                        continue
-                    covered.append(event.low <= truth.midpoint <= event.high)
-                    low, high = (
-                        np.log1p([event.low, event.high]) if kind == "log" else (event.low, event.high)
-                    )
-                    x = np.log1p(truth.steps) if kind == "log" else truth.steps
-                    gap = np.diff(x)[max(int(np.searchsorted(truth.steps, truth.midpoint)) - 1, 0)]
-                    lengths.append((high - low) / (gap if width <= 1 else truth.oracle))
-                pooled += covered
-                unit = "r" if width <= 1 else ""
-                rate, length = np.mean(covered), np.median(lengths)
-                cells.append(f"{len(covered) / replicates:.2f}, {rate:.3f}, {length:.2f}{unit}")
-                cell = f"{kind}, {phi}, {sd}, {trials}, width {width:g}"
-                if rate < 0.93:
-                    short.append(f"{cell}: {rate:.3f}")
-                if width > 1 and length > 1.5:
-                    long.append(f"{cell}: {length:.2f}")
-            lines.append(f"| {kind}, {phi}, {sd}, {trials} | {' | '.join(cells)} |")
-            print(lines[-1], flush=True)
+    cells = {}
+    for noise in NOISES:
+        row = []
+        for width in WIDTHS:
+            cell = cells[noise, width] = interval_cell(kind, noise, width, replicates)
+            unit = "r" if width <= 1 else ""
+            row.append(f"{cell.found:.2f}, {cell.covered:.3f}, {cell.length:.2f}{unit}")
+        lines.append(f"| {', '.join(map(str, noise))} | {' | '.join(row)} |")
+        print(lines[-1], flush=True)
+    short = [f"{n}, width {w:g}: {c.covered:.3f}" for (n, w), c in cells.items() if c.covered < 0.93]
+    long = [f"{n}, width {w:g}: {c.length:.2f}" for (n, w), c in cells.items() if w > 1 and c.length > 1.5]
+    num_cells = len(cells)
+    by_chance = num_cells * binom.cdf(np.ceil(0.93 * replicates) - 1, replicates, 0.95)
     return [
         *lines,
         "",
-        f"All cells together: {np.mean(pooled):.3f} of {len(pooled)}.",
-        f"Cells below the coverage of .93 that must hold: {'; '.join(short) or 'none'}.",
+        f"All cells together: {np.mean([c.covered for c in cells.values()]):.3f}.",
+        f"Cells below the coverage of .93 that must hold ({by_chance:.1f} of {num_cells} by chance, were all",
+        f".95): {'; '.join(short) or 'none'}.",
         f"Cells longer than 1.5 times the oracle's: {'; '.join(long) or 'none'}.",
     ]
+
+
+def edge(replicates: int) -> list[str]:
+    """The cells that are nearest to what must hold, with four times the curves."""
+    replicates *= 4
+    lines = [
+        "## detect: 95% intervals, the cells nearest to the limits",
+        "",
+        f"{replicates} curves per cell, others than above: {standard_error(0.95, replicates)}.",
+        "",
+        "| schedule, phi, sd, trials | width | found | coverage | length over the oracle's |",
+        "|---|---|---|---|---|",
+    ]
+    for kind, noise, width in EDGE:
+        cell = interval_cell(kind, noise, width, replicates, "edge")
+        lines.append(
+            f"| {kind}, {', '.join(map(str, noise))} | {width:g} | {cell.found:.3f} | {cell.covered:.3f} | "
+            f"{cell.length:.2f} |"
+        )
+        print(lines[-1], flush=True)
+    return lines
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """Shares of curves, and the median length over the oracle's (in record intervals up to width 1)."""
+
+    found: float
+    covered: float
+    length: float
+
+
+def interval_cell(kind: str, noise: Noise, width: float, replicates: int, name: str = "coverage") -> Cell:
+    phi, sd, trials = noise
+    covered, lengths = [], []
+    for r, rng in enumerate(seeds(f"{name} {kind} {phi} {trials} {width}", replicates)):
+        truth = planted(width, kind, 200, phi, sd, trials, rng)
+        event = detect(truth.steps, truth.values, kind="accuracy", seed=r)
+        if not event.found:
+            continue
+        covered.append(event.low <= truth.midpoint <= event.high)
+        low, high = np.log1p([event.low, event.high]) if kind == "log" else (event.low, event.high)
+        x = np.log1p(truth.steps) if kind == "log" else truth.steps
+        gap = np.diff(x)[max(int(np.searchsorted(truth.steps, truth.midpoint)) - 1, 0)]
+        lengths.append((high - low) / (gap if width <= 1 else truth.oracle))
+    return Cell(
+        found=len(covered) / replicates, covered=float(np.mean(covered)), length=float(np.median(lengths))
+    )
 
 
 SECTIONS = {
@@ -490,7 +544,9 @@ SECTIONS = {
     "false-alarms": false_alarms,
     "kinds": kinds,
     "walks": random_walks,
-    "coverage": coverage,
+    "coverage-linear": partial(coverage, "linear"),
+    "coverage-log": partial(coverage, "log"),
+    "edge": edge,
     "time": speed,
 }
 TITLES = {
@@ -503,7 +559,9 @@ TITLES = {
     "false-alarms": "## detect: false alarms at level .05",
     "kinds": "## detect: kinds and directions",
     "walks": "## detect: near-random walks, and the min_height that tames them",
-    "coverage": "## detect: 95% intervals of the midpoint",
+    "coverage-linear": "## detect: 95% intervals of the midpoint, linear schedule",
+    "coverage-log": "## detect: 95% intervals of the midpoint, log schedule",
+    "edge": "## detect: 95% intervals, the cells nearest to the limits",
     "time": "## detect: time",
 }
 

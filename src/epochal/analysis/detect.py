@@ -72,8 +72,8 @@ def detect(
       accuracy, log 1.5 for positive, 0 for real, which has no natural unit. A random walk is the one null
       that only a height can rule out; the table below says how often it passes for a transition.
     * ``level``: of the test. ``p`` is the probability of evidence at least as strong from the likeliest curve
-      *without* a transition, simulated 99 times at level .05 and so never below .01. The interval has 95%
-      whatever the level.
+      *without* a transition, simulated 99 times at level .05 and so never below .01 (33 times where the curve
+      is so far above those that the others cannot matter). The interval has 95% whatever the level.
 
     What is no transition: a change that takes more than half of the records (a drift), one with fewer than
     three records on either side (a transient, or not over), a stay at another level for less than a tenth of
