@@ -7,6 +7,7 @@ import argparse
 import platform
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--replicates", type=int, default=100, help="curves per row")
+    parser.add_argument("--workers", type=int, default=1, help="processes; no number depends on it")
     parser.add_argument("--quick", action="store_true", help="10 replicates, a look and no result")
     options = parser.parse_args()
     replicates = 10 if options.quick else options.replicates
@@ -50,17 +52,17 @@ def main() -> None:
         "|---" * (len(SHAPES) + 2) + "|",
     ]
     counts: dict[tuple[str, float], list[Changes]] = {}
-    for name in TRUTHS:
-        for phi in NOISE:
-            found = counts[name, phi] = [
-                detect_all(STEPS, curve(name, phi, rng), kind="accuracy", seed=r)
-                for r, rng in enumerate(seeds(f"shape {name} {phi}", replicates))
-            ]
+    rows = [(name, phi) for name in TRUTHS for phi in NOISE]
+    with ProcessPoolExecutor(options.workers) as pool:
+        family = pool.submit(nothing, 3 * replicates)
+        jobs = [pool.submit(changes, name, phi, replicates) for name, phi in rows]
+        for (name, phi), job in zip(rows, jobs, strict=True):
+            found = counts[name, phi] = job.result()
             share = Counter(f.shape for f in found)
             cells = " | ".join(f"{share[s] / replicates:.2f}" if share[s] else "" for s in SHAPES)
             lines.append(f"| {name} | {phi} | {cells} |")
             print(lines[-1], f"({time.perf_counter() - started:.0f} s)", flush=True)
-    lines += ["", *nothing(3 * replicates)]
+        lines += ["", *family.result()]
     lines += [
         "",
         "## Transitions",
@@ -95,6 +97,13 @@ def main() -> None:
     print("\n".join(lines[-len(counts) :]), flush=True)
     if not options.quick:
         RESULT.write_text("\n".join(lines).rstrip() + "\n")
+
+
+def changes(name: str, phi: float, replicates: int) -> list[Changes]:
+    return [
+        detect_all(STEPS, curve(name, phi, rng), kind="accuracy", seed=r)
+        for r, rng in enumerate(seeds(f"shape {name} {phi}", replicates))
+    ]
 
 
 def nothing(replicates: int) -> list[str]:
