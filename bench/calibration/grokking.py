@@ -8,6 +8,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--replicates", type=int, default=100, help="networks per row")
+    parser.add_argument("--workers", type=int, default=1, help="processes; no number depends on it")
     parser.add_argument("--quick", action="store_true", help="10 replicates, a look and no result")
     options = parser.parse_args()
     n = 10 if options.quick else options.replicates
@@ -66,20 +68,11 @@ def main() -> None:
         f"| truth | records | {' | '.join(names)} | delay | ratio | plateau |",
         "|---" * (len(names) + 5) + "|",
     ]
-    for name, make in TRUTHS.items():
-        for schedule, steps in SCHEDULES.items():
-            found: list[tuple[Truth, Grokking]] = []
-            for r, rng in enumerate(seeds(f"grokking {name} {schedule}", n)):
-                truth = make(steps, rng)
-                train, val = (
-                    observe(np.clip(mean, 0, 1), *NOISE, TRIALS, rng) for mean in (truth.train, truth.val)
-                )
-                found.append(
-                    (
-                        truth,
-                        grokking(steps, train, val, train_trials=TRIALS, val_trials=TRIALS, seed=r),
-                    )
-                )
+    with ProcessPoolExecutor(options.workers) as pool:
+        rows = [(name, schedule) for name in TRUTHS for schedule in SCHEDULES]
+        jobs = [pool.submit(networks, name, schedule, n) for name, schedule in rows]
+        for (name, schedule), job in zip(rows, jobs, strict=True):
+            found = job.result()
             share = Counter(got.outcome for _, got in found)
             cells = " | ".join(f"{share[o] / n:.2f}" if share[o] else "" for o in names)
             delays = [(t.generalisation - t.memorisation, g.delay) for t, g in found]
@@ -90,6 +83,16 @@ def main() -> None:
             print(lines[-1], f"({time.perf_counter() - started:.0f} s)", flush=True)
     if not options.quick:
         RESULT.write_text("\n".join(lines).rstrip() + "\n")
+
+
+def networks(name: str, schedule: str, n: int) -> list[tuple[Truth, Grokking]]:
+    found: list[tuple[Truth, Grokking]] = []
+    steps = SCHEDULES[schedule]
+    for r, rng in enumerate(seeds(f"grokking {name} {schedule}", n)):
+        truth = TRUTHS[name](steps, rng)
+        train, val = (observe(np.clip(mean, 0, 1), *NOISE, TRIALS, rng) for mean in (truth.train, truth.val))
+        found.append((truth, grokking(steps, train, val, train_trials=TRIALS, val_trials=TRIALS, seed=r)))
+    return found
 
 
 def covered(pairs: list) -> str:

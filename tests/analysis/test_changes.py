@@ -7,7 +7,9 @@ import pytest
 from scipy.stats import binom
 
 from epochal.analysis import detect_all
-from epochal.analysis.changes import num_turns
+from epochal.analysis.changes import num_turns, returns
+from epochal.analysis.curve import as_curve
+from epochal.core.values.changes import Excursion
 from epochal.core.values.event import Event
 from tests.analysis.curves import Array, generator, logistic, wander
 
@@ -49,6 +51,26 @@ def test_repeated_spikes_are_an_oscillation_and_no_transition() -> None:
     found = detect_all(STEPS, spikes(starts) + 0.01 * generator(2).standard_normal(T), kind="accuracy")
     assert (found.shape, found.events) == ("oscillation", ())
     assert [e.first / 100 for e in found.excursions if e.height > 0.2] == pytest.approx(starts, abs=2)
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.9])
+def test_two_decaying_spikes_are_two(phi: float) -> None:
+    """However many parts each is found in."""
+    values = np.full(200, 0.4)
+    for s in (60, 130):
+        values[s : s + 12] += 0.4 * np.exp(-np.arange(12) / 3)
+    for i in range(5):
+        curve = values + 0.01 * wander(200, phi, generator(8, i))
+        found = detect_all(np.arange(200), curve, kind="accuracy", seed=i)
+        assert (found.shape, found.events) == ("spike", ())
+        assert [e.first for e in found.excursions] == [60, 130]
+
+
+def test_three_records_between_excursions_are_a_return() -> None:
+    curve = as_curve(np.arange(20), np.zeros(20), "real")
+    parts = [(3, 4, 0.5), (7, 7, 0.7), (11, 12, 0.2), (13, 13, -0.4), (14, 14, -0.6)]
+    found = returns(curve, [Excursion(first=a, last=b, height=h) for a, b, h in reversed(parts)])
+    assert [(e.first, e.last, e.height) for e in found] == [(3, 7, 0.7), (11, 12, 0.2), (13, 14, -0.6)]
 
 
 def test_a_period_is_known() -> None:

@@ -1,5 +1,6 @@
 """Does ``detect`` find planted transitions, and only those?"""
 
+import importlib
 import math
 from dataclasses import replace
 
@@ -178,6 +179,32 @@ def test_a_spike_is_no_transition(length: int) -> None:
     curve = 0.5 + 0.01 * generator(11).standard_normal(120)
     curve[60 : 60 + length] += 0.3
     assert not detect(LINEAR, curve, kind="accuracy").found
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.9])
+def test_a_spike_that_decays_is_no_transition(phi: float) -> None:
+    age = np.arange(200) - 90
+    values = 0.4 + np.where(age >= 0, 0.4 * np.exp(-np.maximum(age, 0) / 5), 0)
+    for i in range(4):
+        event = detect(np.arange(200), values + 0.01 * wander(200, phi, generator(23, i)), kind="accuracy")
+        assert not event.found
+        assert "a spike" in event.reason
+
+
+def test_replicates_that_are_not_drawn_would_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """p with all replicates is p with those that a clear curve is content with."""
+    curves = [
+        logistic(LINEAR, 0.5, 0.5 + height, 3030.0, 200.0) + 0.02 * wander(120, 0.9, generator(24, i))
+        for i, height in enumerate([0, 0, 0.04, 0.06, 0.2, 0.3])
+    ]
+
+    def ps() -> list[float]:
+        return [detect(LINEAR, curve, kind="real", seed=1).p for curve in curves]
+
+    fewer = ps()
+    monkeypatch.setattr(importlib.import_module("epochal.analysis.detect"), "FAR_ABOVE", math.inf)
+    assert fewer == ps()
+    assert fewer[-1] == 0.01
 
 
 def test_a_spike_moves_no_transition() -> None:

@@ -33,3 +33,9 @@ def test_a_malformed_row_is_one_clear_line(workers: int) -> None:
         detect_many(STEPS, 100 * np.abs(CURVES), kind="accuracy", workers=workers)
     with pytest.raises(UserError, match="one row per curve"):
         detect_many(STEPS, CURVES[0], kind="real", workers=workers)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_unknown_option_is_named(workers: int) -> None:
+    with pytest.raises(TypeError, match="heigth"):
+        detect_many(STEPS, CURVES, kind="real", workers=workers, heigth=1)  # type: ignore[call-arg]

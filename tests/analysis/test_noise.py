@@ -32,6 +32,36 @@ def test_whitening_is_the_inverse_cholesky_factor() -> None:
         assert whitener.log_det[k] == pytest.approx(2 * np.log(np.diag(lower)).sum(), abs=1e-10)
 
 
+def test_weights_are_those_of_the_restricted_likelihood() -> None:
+    """Dense algebra in double precision, on a curve whose noise is 1e-8 of its level and of its drift."""
+    T = 40
+    line = np.linspace(0, 1, T)
+    models = candidates([(np.ones(T), 1 + line)])
+    level = 1e6 * np.column_stack([np.ones(T), line])
+    noise = 0.01 * wander(T, 0.7, generator(4))
+    fitted = fit(models, level, level @ [1.0, 3.0] + noise, 0.0)
+    log_likelihood, variance = [], []
+    for k in range(len(models)):
+        inverse = np.linalg.inv(covariance(models, k))
+        information = level.T @ inverse @ level
+        rest = noise - level @ np.linalg.solve(information, level.T @ inverse @ noise)
+        variance.append(float(rest @ inverse @ rest) / (T - 2))
+        logs = np.linalg.slogdet(information)[1] - np.linalg.slogdet(inverse)[1]
+        log_likelihood.append(-0.5 * ((T - 2) * np.log(variance[-1]) + logs))
+    weight = np.exp(np.array(log_likelihood) - max(log_likelihood))
+    # Rounding: the values are known to 4e6 * 1e-16, so to 1e-7 of the noise; sums in single precision.
+    assert fitted.variance == pytest.approx(np.array(variance), rel=1e-4)
+    assert fitted.weight == pytest.approx(weight / weight.sum(), rel=2e-3, abs=1e-9)
+
+
+def test_equal_columns_count_once() -> None:
+    rng = generator(5)
+    x, y = rng.standard_normal((2, 30))
+    models = candidates([(np.ones(30), np.ones(30))])
+    one, two = (fit(models, columns, y, 0.0) for columns in (x[:, None], np.column_stack([x, 2 * x])))
+    assert two.variance == pytest.approx(one.variance, rel=1e-5)
+
+
 def test_draws_have_the_covariance_of_their_model() -> None:
     one = np.linspace(1.0, 2.0, 6)
     models = Models(autocorrelation=np.array([0.8]), slow=one[None], fast=0.5 * one[None])

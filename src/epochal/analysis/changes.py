@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from epochal.analysis.curve import Array, Curve, as_curve
 from epochal.analysis.detect import MIN_RECORDS, Sought, check, look
-from epochal.analysis.spikes import single_spikes
+from epochal.analysis.spikes import MIN_RETURN_RECORDS, single_spikes
 from epochal.analysis.wandering import drift_test, periodic_test, spike_threshold
 from epochal.core.values.changes import Changes, Excursion, Shape
 from epochal.core.values.event import Event
@@ -38,9 +38,9 @@ def detect_all(
 
     The shape is the first of these that holds:
 
-    1. ``oscillation``: at least three excursions; or at least four transitions up and down by turns, none
-       below half of the highest; or no transition, and a period that noise of the same autocorrelation would
-       not show.
+    1. ``oscillation``: at least three excursions, with three records between them (or of opposite signs); or
+       at least four transitions up and down by turns, none below half of the highest; or no transition, and
+       a period that noise of the same autocorrelation would not show.
     2. ``step`` or ``ramp``: a transition; a step up to three record intervals wide, else a ramp (the highest
        one decides).
     3. ``spike``: one or two excursions.
@@ -78,7 +78,7 @@ def detect_all(
     rest = part(curve, ~spikes)
     search(rest, sought, level * TRANSITIONS, generator, found)
     events = in_context(rest, sought, found, generator)
-    excursions = tuple(sorted(found.excursions, key=lambda e: e.first))
+    excursions = returns(curve, found.excursions)
     shape: Shape = "none"
     period, reason = math.nan, "no change beyond what noise would show"
     if len(excursions) >= MANY:
@@ -179,6 +179,27 @@ def single_excursions(curve: Curve, spikes: Mask, heights: Array, smallest: floa
                 )
             )
     return excursions
+
+
+def returns(curve: Curve, excursions: list[Excursion]) -> tuple[Excursion, ...]:
+    """The excursions in order; those of one sign that have no return of three records between them are one.
+
+    A spike that decays is found in parts: its top, and then what is left of it as a stay of its own.
+    """
+    merged: list[Excursion] = []
+    for excursion in sorted(excursions, key=lambda e: e.first):
+        before = merged[-1] if merged else None
+        if before is not None and before.height * excursion.height > 0:
+            between = (curve.steps > before.last) & (curve.steps < excursion.first)
+            if between.sum() < MIN_RETURN_RECORDS:
+                merged[-1] = Excursion(
+                    first=before.first,
+                    last=max(before.last, excursion.last),
+                    height=max(before.height, excursion.height, key=abs),
+                )
+                continue
+        merged.append(excursion)
+    return tuple(merged)
 
 
 def num_turns(events: tuple[Event, ...]) -> int:

@@ -1,5 +1,6 @@
 """Many curves or members at once, over processes if asked; what comes out is the same, one by one or not."""
 
+import inspect
 import json
 import os
 import subprocess
@@ -8,13 +9,13 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Required, TypedDict, Unpack
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 
-from epochal.analysis.detect import Direction
+from epochal.analysis.detect import Direction, detect
 from epochal.analysis.serve import answer
 from epochal.core.values.errors import UserError
 from epochal.core.values.event import Event
@@ -24,18 +25,24 @@ Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 
+class Options(TypedDict, total=False):
+    """The options of ``detect``, whose defaults hold."""
+
+    kind: Required[Literal["accuracy", "positive", "real"]]
+    direction: Direction
+    trials: float | None
+    min_height: float | None
+    level: float
+    seed: int
+
+
 def detect_many(
     steps: ArrayLike,
     values: Float[Array, "M T"],
     *,
-    kind: Literal["accuracy", "positive", "real"],
-    direction: Direction = "either",
-    trials: float | None = None,
-    min_height: float | None = None,
-    level: float = 0.05,
-    seed: int = 0,
     workers: int = 1,
     progress: Progress = lambda _done, _of: None,
+    **options: Unpack[Options],
 ) -> list[Event]:
     """``detect`` on each row of ``values``, all recorded at ``steps``; row m is ``detect(steps, values[m])``.
 
@@ -49,16 +56,10 @@ def detect_many(
     matrix = np.asarray(values, dtype=np.float64)
     if matrix.ndim != 2:
         raise UserError(f"values has shape {matrix.shape}: give one row per curve and one column per step")
-    options = {
-        "kind": kind,
-        "direction": direction,
-        "trials": trials,
-        "min_height": min_height,
-        "level": level,
-        "seed": seed,
-    }
+    # An unknown option is an error here, not in a worker.
+    inspect.signature(detect).bind(steps, values, **options)
     listed = np.asarray(steps, dtype=np.float64).tolist()
-    jobs = [{"steps": listed, "values": row.tolist()} | options for row in matrix]
+    jobs = [{"steps": listed, "values": row.tolist(), **options} for row in matrix]
     return [as_event(row) for row in run("detect", jobs, workers, progress)]
 
 

@@ -12,6 +12,7 @@ Array = NDArray[np.float64]
 
 AUTOCORRELATIONS = (0.4, 0.7, 0.85, 0.92, 0.95, 0.97, 0.985, 0.995)
 WHITE_FRACTIONS = (0.0, 0.05, 0.2, 0.5, 0.8)
+COLLINEAR = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,15 +43,13 @@ def candidates(scales: list[tuple[Float[Array, " T"], Float[Array, " T"]]]) -> M
     A share of 0 is an AR(1), autocorrelation 0 is white noise, what lies between is an ARMA(1, 1): slow
     wandering of the network seen through a finite sample.
     """
-    phi, slow, fast = [], [], []
-    for slow_scale, fast_scale in scales:
-        for autocorrelation, white in [(0.0, 1.0)] + [
-            (a, w) for a in AUTOCORRELATIONS for w in WHITE_FRACTIONS
-        ]:
-            phi.append(autocorrelation)
-            slow.append(np.sqrt(1 - white) * slow_scale)
-            fast.append(np.sqrt(white) * fast_scale)
-    return Models(autocorrelation=np.array(phi), slow=np.array(slow), fast=np.array(fast))
+    pairs = [(0.0, 1.0)] + [(a, w) for a in AUTOCORRELATIONS for w in WHITE_FRACTIONS]
+    phi, white = np.array(pairs).T
+    slow, fast = (
+        np.concatenate([np.outer(share, scale) for scale in which])
+        for share, which in zip((np.sqrt(1 - white), np.sqrt(white)), zip(*scales, strict=True), strict=True)
+    )
+    return Models(autocorrelation=np.tile(phi, len(scales)), slow=slow, fast=fast)
 
 
 class Whitener:
@@ -63,20 +62,19 @@ class Whitener:
     """
 
     def __init__(self, models: Models) -> None:
-        phi, slow, fast = models.autocorrelation, models.slow.T, models.fast.T
+        phi, slow, fast = models.autocorrelation, models.slow.T.copy(), models.fast.T.copy()
         num_records = len(slow)
         predicted = np.empty((num_records + 1, len(models)))  # variance of the state before each record
         predicted[0] = 1.0
-        phi2, slow2, fast2 = phi**2, slow**2, fast**2
-        driven, fresh = phi2 * fast2, 1 - phi2
+        phi2 = phi**2
+        seen = fast**2 / np.maximum(slow**2, 1e-30)  # variance of what a record tells of the state
+        driven, fresh = phi2 * seen, 1 - phi2
         scratch = np.empty(len(models))
-        for t in range(num_records):
-            before, after = predicted[t], predicted[t + 1]
-            np.multiply(slow2[t], before, out=scratch)
-            scratch += fast2[t]
-            np.multiply(driven[t], before, out=after)
-            after /= scratch
-            after += fresh
+        for before, after, own, drive in zip(predicted[:-1], predicted[1:], seen, driven, strict=True):
+            np.add(before, own, out=scratch)
+            np.divide(before, scratch, out=scratch)
+            scratch *= drive
+            np.add(scratch, fresh, out=after)
         total = slow**2 * predicted[:-1] + fast**2
         self.slow, self.sd = slow, np.sqrt(total)
         self.gain = phi * predicted[:-1] * slow / total
@@ -85,16 +83,19 @@ class Whitener:
 
     def __call__(self, columns: Float[Array, "T R"]) -> Float[Array, "K T R"]:
         # Models run along the last axis: the loop is over records, and its inner products are contiguous.
-        errors = columns[:, :, None] * np.ones(len(self.log_det))
-        driven = errors * self.gain[:, None]
-        state = np.zeros(errors.shape[1:])
-        scratch = np.empty_like(state)
-        for error, drive, slow, keep in zip(errors, driven, self.slow, self.keep, strict=True):
-            np.multiply(slow, state, out=scratch)
-            np.subtract(error, scratch, out=error)
-            state *= keep
-            state += drive
-        errors /= self.sd[:, None]
+        gain, keep, slow, sd = (
+            a.astype(columns.dtype, copy=False) for a in (self.gain, self.keep, self.slow, self.sd)
+        )
+        state = np.empty((*columns.shape, len(self.log_det)), dtype=columns.dtype)
+        state[0] = 0.0
+        np.multiply(columns[:-1, :, None], gain[:-1, None], out=state[1:])
+        scratch = np.empty_like(state[0])
+        for before, after, kept in zip(state[:-1], state[1:], keep[:-1], strict=True):
+            np.multiply(before, kept, out=scratch)
+            np.add(after, scratch, out=after)
+        state *= slow[:, None]
+        errors = np.subtract(columns[:, :, None], state, out=state)
+        errors /= sd[:, None]
         return errors.transpose(2, 0, 1)
 
     def matrix(self, which: int) -> Float[Array, "T T"]:
@@ -151,32 +152,48 @@ def fit(
     Source: Harville 1977, J. Am. Stat. Assoc. 72, 320-338; near phi = 1, Chen & Deo 2009, Econometric
     Theory 25, 1143-1179.
     """
-    num_records, num_mean = mean.shape
     whitener = filters or Whitener(models)
-    errors = whitener(np.column_stack([mean, values]))
-    gram = errors.transpose(0, 2, 1) @ errors
+    basis = orthonormal(mean)
+    num_records, num_mean = basis.shape
+    rest = values - basis @ (basis.T @ values)
+    scale = max(float(np.abs(rest).max()), 1e-300)
+    # What is left of the values is of the size of the noise: single precision is enough, and twice as fast.
+    errors = whitener(np.column_stack([basis, rest / scale]).astype(np.float32))
+    gram = np.matmul(errors.transpose(0, 2, 1), errors).astype(np.float64)
     xx, xy, yy = gram[:, :num_mean, :num_mean], gram[:, :num_mean, num_mean], gram[:, num_mean, num_mean]
-    ridge = 1e-12 * np.trace(xx, axis1=1, axis2=2)[:, None, None] * np.eye(num_mean)
-    coefficients = np.linalg.solve(xx + ridge, xy[:, :, None])[:, :, 0]
-    rss = np.maximum(yy - (xy * coefficients).sum(axis=1), 0.0)
+    coefficients = np.linalg.solve(xx, xy[:, :, None])[:, :, 0]
+    rss = scale**2 * np.maximum(yy - (xy * coefficients).sum(axis=1), 0.0)
     freedom = max(num_records - num_mean, 1)
     variance = np.maximum(rss / freedom, floor)
     log_likelihood = -0.5 * (
-        freedom * np.log(variance) + rss / variance + whitener.log_det + np.linalg.slogdet(xx + ridge)[1]
+        freedom * np.log(variance) + rss / variance + whitener.log_det + np.linalg.slogdet(xx)[1]
     )
     log_likelihood += prior_power * np.log1p(-models.autocorrelation)
     weight = np.exp(log_likelihood - log_likelihood.max())
     return Fit(weight=weight / weight.sum(), variance=variance, filters=whitener)
 
 
+def orthonormal(columns: Float[Array, "T C"]) -> Float[Array, "T c"]:
+    """A basis of what the columns span."""
+    basis, size, _ = np.linalg.svd(columns / np.linalg.norm(columns, axis=0), full_matrices=False)
+    return np.asarray(basis[:, size > COLLINEAR * size[0]])
+
+
 def draw(models: Models, fitted: Fit, num_draws: int, generator: np.random.Generator) -> Float[Array, "T B"]:
-    """Noise from models drawn by their weights: not knowing phi is part of not knowing the curve."""
-    chosen = generator.choice(len(models), size=num_draws, p=fitted.weight)
-    shock, white = generator.standard_normal((2, models.slow.shape[1], num_draws))
-    phi = models.autocorrelation[chosen]
-    shock[1:] *= np.sqrt(1 - phi**2)  # u_1 is stationary already
-    for each in np.unique(phi):
-        mine = phi == each
-        shock[:, mine] = lfilter([1.0], [1.0, -each], shock[:, mine], axis=0)
-    noise = models.slow[chosen].T * shock + models.fast[chosen].T * white
-    return np.asarray(np.sqrt(fitted.variance[chosen]) * noise)
+    """Noise from models drawn by their weights: not knowing phi is part of not knowing the curve.
+
+    Draws of one model are neighbours: they are to be used together, not in their order.
+    """
+    num_records = models.slow.shape[1]
+    counts = generator.multinomial(num_draws, fitted.weight)
+    chosen = np.flatnonzero(counts)
+    shock, white = generator.standard_normal((2, num_draws, num_records))
+    ends = np.cumsum(counts[chosen])
+    for k, first, end in zip(chosen, ends - counts[chosen], ends, strict=True):
+        phi, mine = models.autocorrelation[k], shock[first:end]
+        mine[:, 1:] *= np.sqrt(1 - phi**2)  # u_1 is stationary already
+        sigma = np.sqrt(fitted.variance[k])
+        shock[first:end] = sigma * models.slow[k] * lfilter([1.0], [1.0, -phi], mine)
+        white[first:end] *= sigma * models.fast[k]
+    shock += white
+    return np.asarray(shock.T)

@@ -1,8 +1,11 @@
 """Excursions that return: single records out of line, and short stays at another level."""
 
+import math
+
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 
 from epochal.analysis.evidence import PHIS, log_likelihood, precision
 
@@ -16,6 +19,8 @@ TO_SD = 1.4826
 SMALLEST_SCALE = 1e-3  # of the range of the curve
 MIN_RETURN_RECORDS = 3
 LONGEST_STAY_FRACTION = 0.1
+NUM_TIME_CONSTANTS = 3.0  # until a decay counts as over: 5% are left
+DECAY_RATIO = 1.5  # of one speed of decay to the next
 
 
 def without_spikes(values: Float[Array, " T"]) -> Float[Array, " T"]:
@@ -57,7 +62,8 @@ def short_stay(
     max_phi,s l(constant + drift + s; phi) > max_phi l(constant + drift + logistic; phi),   s = 1 on the stay
 
     with l as for the evidence. A stay takes at most a tenth of the records (at least three) and has three
-    records on either side of it. None under no effect: a change that lasts needs two jumps as a stay.
+    records on either side of it. It ends at once, or its height decays by 95% until its last record:
+    s = exp(-(t - first) / tau). None under no effect: a change that lasts needs two jumps as a stay.
     """
     num_records = len(values)
     best_stay, best_logistic, where = -np.inf, -np.inf, None
@@ -71,7 +77,7 @@ def short_stay(
         total = float(columns[:, 0] @ innovations)
         square = float(columns[:, 1] @ precision(columns[:, 1:], phi)[:, 0])
         gain = float(columns[:, 1] @ innovations) ** 2 / max(square, 1e-12)
-        stay_gain, first, last = best_stay_at(innovations, phi)
+        stay_gain, first, last = max(best_stay_at(innovations, phi), best_decay_at(innovations, phi))
         best_logistic = max(best_logistic, float(likelihood(f, total - gain, num_records, floor)))
         value = float(likelihood(f, total - stay_gain, num_records, floor))
         if value > best_stay:
@@ -100,4 +106,24 @@ def best_stay_at(innovations: Float[Array, " T"], phi: float) -> tuple[float, in
         at = int(gain.argmax())
         if gain[at] > best[0]:
             best = (float(gain[at]), int(first[at]), int(first[at]) + length - 1)
+    return best
+
+
+def best_decay_at(innovations: Float[Array, " T"], phi: float) -> tuple[float, int, int]:
+    """The same for stays that begin at once and decay, over a few speeds."""
+    num_records = len(innovations)
+    best = (0.0, 0, 0)
+    longest = max(MIN_RETURN_RECORDS, int(LONGEST_STAY_FRACTION * num_records))
+    length = MIN_RETURN_RECORDS
+    while length <= min(longest, num_records - 2 * MIN_RETURN_RECORDS):
+        keep = math.exp(-NUM_TIME_CONSTANTS / length)
+        # sum over k of keep^k innovations[first + k], for every first record
+        sums = lfilter([1.0], [1.0, -keep], innovations[::-1])[::-1]
+        first = np.arange(MIN_RETURN_RECORDS, num_records - MIN_RETURN_RECORDS - length + 1)
+        square = 1 + (keep - phi) ** 2 / (1 - keep**2)
+        gain = sums[first] ** 2 / square
+        at = int(gain.argmax())
+        if gain[at] > best[0]:
+            best = (float(gain[at]), int(first[at]), int(first[at]) + length - 1)
+        length = max(length + 1, int(length * DECAY_RATIO))
     return best
