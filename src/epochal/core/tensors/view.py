@@ -46,9 +46,9 @@ class View(Protocol):
         """All examples of a split at once: for sets that fit in memory once per member."""
         ...
 
-    def logits(self, split: Split) -> Float[Tensor, "N C"]: ...
+    def logits(self, split: Split) -> Float[Tensor, "N *T C"]: ...
 
-    def targets(self, split: Split) -> Int64[Tensor, " N"]:
+    def targets(self, split: Split) -> Int64[Tensor, "N *T"]:
         """In the order of :meth:`logits`."""
         ...
 
@@ -103,10 +103,10 @@ class GivenView:
             inputs=torch.zeros(len(targets)), targets=targets, weight=torch.ones(len(targets)), factors={}
         )
 
-    def logits(self, split: Split) -> Float[Tensor, "N C"]:
+    def logits(self, split: Split) -> Float[Tensor, "N *T C"]:
         return torch.as_tensor(self.given_logits[split])
 
-    def targets(self, split: Split) -> Int64[Tensor, " N"]:
+    def targets(self, split: Split) -> Int64[Tensor, "N *T"]:
         return torch.as_tensor(self.given_targets[split])
 
     def activations(self, split: Split) -> Mapping[str, Tensor]:
