@@ -29,7 +29,10 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     ((*RUN, "modulus=3", "train_fraction=0.99"), "leaves the validation set empty"),
     ((*RUN, "modulus=3", "train_fraction=0.01"), "leaves the training set empty"),
     ((*RUN, "modulus=7", "batch_size=500"), "batch_size=500 exceeds the 24 training examples"),
-    ((*RUN, "operation=%"), "operation=% holds '%', which is part of no formula; give + - * /, a formula"),
+    (
+        (*RUN, "operation=%"),
+        "operation=% holds '%', which is part of no formula; operation=a^2+3b is a formula",
+    ),
     ((*RUN, "operation=sotr"), "did you mean 'sort'?"),
     ((*RUN, "operation=a+b+c", "num_operands=2"), "operation=a+b+c has 3: leave num_operands out"),
     ((*RUN, "operation=a/0"), "operation=a/0 divides by 0, which is 0 modulo 97"),

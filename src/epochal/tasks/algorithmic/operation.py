@@ -73,9 +73,13 @@ class OperationName:
                 return text
             parse(text)
         except ValueError as error:
-            near = difflib.get_close_matches(given, NAMES, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"give {self.allowed}"
-            raise ValueError(f"{error}: {hint}" if near else f"{error}; {hint}") from error
+            near = difflib.get_close_matches(given, NAMES, n=1) if given.isalnum() else []
+            hint = (
+                f"did you mean {near[0]!r}?"
+                if near
+                else "operation=a^2+3b is a formula, operation=sort a name"
+            )
+            raise ValueError(f"{error}; {hint}") from error
         # Only the commonest formulas: others that mean the same are different requests.
         as_ab = text.replace("x", "a").replace("y", "b") if "a" not in text else text
         return _SPELLINGS.get(as_ab, text)
