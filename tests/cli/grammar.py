@@ -10,6 +10,7 @@ from epochal.core.values.settings import is_union
 from epochal.core.values.spec import Spec
 from epochal.experiments import catalog
 from epochal.report import figures
+from epochal.tasks.algorithmic.operation import NAMES, OperationName
 
 Words = st.SearchStrategy[str]
 
@@ -43,7 +44,23 @@ def scalar_texts(kind: Any, limits: tuple[Any, ...] = ()) -> Words:
     if kind is Schedule:
         every, decade = st.integers(1, 500).map(str), st.integers(1, 30).map("log:{}".format)
         return st.one_of(every, decade, st.builds("{}+{}".format, every, decade))
+    if any(isinstance(limit, OperationName) for limit in limits):
+        return operations
     return st.from_regex(r"[a-z]{1,6}", fullmatch=True)
+
+
+def formulas() -> Words:
+    """Sums, products, quotients and choices of two operands."""
+    power = st.builds("{}^{}".format, st.sampled_from("ab"), st.integers(0, 9))
+    term = st.one_of(st.sampled_from(["a", "b", "ab", "3a", "(a-b)", "a/b", "7"]), power)
+    total = st.builds("{}{}{}".format, term, st.sampled_from([*"+-*", " + "]), term)
+    choice = st.builds(
+        "{} if b {} else {}".format, total, st.sampled_from(["odd", "even"]), term.map(lambda t: f"{t}+b")
+    )
+    return st.one_of(total, choice)
+
+
+operations = st.one_of(st.sampled_from(NAMES), formulas())
 
 
 def numbers(kind: Any, limits: tuple[Any, ...]) -> Words:

@@ -214,6 +214,21 @@ def test_extreme_logits_have_finite_gradients(name: str, dtype: torch.dtype, sca
     assert value.dtype == gradient.dtype == dtype
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_loss_of_an_answer_is_the_mean_over_its_positions(name: str) -> None:
+    """Whatever an example weighs; one position is no position axis."""
+    logits, targets, weight = logits_of(2.0), targets_of(), weights_of()
+    answers = (logits.reshape(4, 3, CLASSES), targets.reshape(4, 3))
+    found = loss_of(name, *answers, weight=weight[:4], fields=fields_of(0.2))
+    each = [
+        loss_of(name, z[None], t[None], fields=fields_of(0.2)) for z, t in zip(logits, targets, strict=True)
+    ]
+    per_example = torch.stack(each).reshape(4, 3).mean(1)
+    torch.testing.assert_close(found, (per_example * weight[:4]).sum() / weight[:4].sum(), rtol=1e-13, atol=0)
+    single = loss_of(name, logits[:, None], targets[:, None], weight=weight)
+    torch.testing.assert_close(single, loss_of(name, logits, targets, weight=weight), rtol=1e-14, atol=0)
+
+
 def test_every_objective_is_in_the_battery() -> None:
     """A new one is added to ``OBJECTIVES`` above. One is known by its signature."""
     names = list(inspect.signature(cross_entropy).parameters)

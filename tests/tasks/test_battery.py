@@ -1,5 +1,6 @@
 """What every task must pass: splits, purity, order by seed, batches by index, members apart, true factors."""
 
+import itertools
 import pkgutil
 from collections.abc import Callable
 from importlib import import_module
@@ -13,9 +14,9 @@ from epochal import tasks
 from epochal.core.tensors import random
 from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.task import Fields, Split, Task
-from epochal.tasks.arithmetic import Arithmetic
 from epochal.tasks.datasets.image_set import Examples, ImageSet
 from epochal.tasks.images import Images
+from tests.tasks.made import equations
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 KEY = random.key(0, "task", 3)
@@ -31,11 +32,6 @@ def images(splits: dict[str, int], **options: object) -> Images:
     return Images(image_set=made, dtype=torch.float64, device=torch.device("cpu"), **options)  # type: ignore[arg-type]
 
 
-def arithmetic(operation: str) -> Arithmetic:
-    size = 7 * (6 if operation == "/" else 7)
-    return Arithmetic(operation=operation, modulus=7, table_size=size, train_size=20)
-
-
 def answers(batch: Batch, operation: str) -> Tensor:
     """``c`` with ``a op b = c`` by definition; for division ``c b = a``, found by search."""
     a, b, c = batch.factors["a"], batch.factors["b"], torch.arange(7)
@@ -44,9 +40,49 @@ def answers(batch: Batch, operation: str) -> Tensor:
     return {"+": a + b, "-": a - b, "*": a * b}[operation] % 7
 
 
+def lists(batch: Batch) -> Tensor:
+    return torch.stack([batch.factors["a"], batch.factors["b"]], 1)
+
+
+def s5(batch: Batch) -> Tensor:
+    elements = list(itertools.permutations(range(5)))
+    pairs = zip(batch.factors["a"].tolist(), batch.factors["b"].tolist(), strict=True)
+    return torch.tensor([elements.index(tuple(elements[b][i] for i in elements[a])) for a, b in pairs])
+
+
+def parity(batch: Batch) -> Tensor:
+    """Of all bits, since which count is no factor."""
+    bits = [value for name, value in batch.factors.items() if name != "noisy"]
+    return torch.stack(bits).sum(0) % 2
+
+
 Truth = Callable[[Batch], Tensor]
 EXAMPLES: dict[str, tuple[Task, Truth]] = {
-    **{f"a {o} b": (arithmetic(o), lambda batch, o=o: answers(batch, o)) for o in "+-*/"},  # type: ignore[misc]
+    **{f"a {o} b": (equations(o), lambda batch, o=o: answers(batch, o)) for o in "+-*/"},  # type: ignore[misc]
+    "formula": (
+        equations("x^3+xy^2+y", tokens="infix"),
+        lambda batch: (
+            (batch.factors["a"] ** 3 + batch.factors["a"] * batch.factors["b"] ** 2 + batch.factors["b"]) % 7
+        ),
+    ),
+    "mixed": (
+        equations("+*", tokens="equation", vocabulary="openai"),
+        lambda batch: torch.where(batch.factors["a"] % 2 == 0, answers(batch, "+"), answers(batch, "*")),
+    ),
+    "five operands": (
+        equations("+", 31, num_operands=5, n_train=40, n_val=30),
+        lambda batch: torch.stack([batch.factors[name] for name in "abcde"]).sum(0) % 31,
+    ),
+    "limited operand": (equations("+", operand_fraction=0.5, n_train=14), lambda batch: answers(batch, "+")),
+    "permutations": (equations("s5", n_train=60, n_val=50), s5),
+    "sort": (equations("sort"), lambda batch: lists(batch).sort(1).values),
+    "reverse": (equations("reverse"), lambda batch: lists(batch).flip(1)),
+    "copy": (equations("copy"), lists),
+    "result and end": (
+        equations("+", answer="result_and_end", tokens="equation"),
+        lambda batch: torch.stack([answers(batch, "+"), torch.full_like(batch.factors["a"], 7)], 1),
+    ),
+    "parity": (equations("parity", num_operands=40, relevant_operands=40, n_train=40, n_val=30), parity),
     "images": (images({"train": 30, "val": 7, "test": 9}), lambda batch: batch.factors["label"]),
     "images, augmented": (
         images({"train": 20, "test": 6}, n_train=12, crop_padding=1, flip=True),
@@ -71,9 +107,8 @@ def fields(seed: int = 3) -> Fields:
 def test_every_task_is_in_the_battery() -> None:
     written = {
         kind.__name__
-        for info in pkgutil.iter_modules(tasks.__path__)
-        if not info.ispkg
-        for kind in vars(import_module(f"epochal.tasks.{info.name}")).values()
+        for info in pkgutil.walk_packages(tasks.__path__, "epochal.tasks.")
+        for kind in vars(import_module(info.name)).values()
         if isinstance(kind, type) and hasattr(kind, "batch") and kind.__module__.startswith("epochal.tasks.")
     }
     assert written == {type(task).__name__ for task, _ in EXAMPLES.values()}

@@ -66,10 +66,10 @@ class LiveView:
             self._data[split] = self._batch(self._order(split))
         return self._data[split]
 
-    def logits(self, split: Split) -> Float[Tensor, "N C"]:
+    def logits(self, split: Split) -> Float[Tensor, "N *T C"]:
         return self._evaluated(split)[0]
 
-    def targets(self, split: Split) -> Int64[Tensor, " N"]:
+    def targets(self, split: Split) -> Int64[Tensor, "N *T"]:
         return self._evaluated(split)[1]
 
     def activations(self, split: Split) -> Mapping[str, Float[Tensor, "N ..."]]:
@@ -87,17 +87,17 @@ class LiveView:
             self._activations[split] = {site: torch.cat(pieces) for site, pieces in sites.items()}
         return self._activations[split]
 
-    def _evaluated(self, split: Split) -> tuple[Float[Tensor, "N C"], Int64[Tensor, " N"]]:
+    def _evaluated(self, split: Split) -> tuple[Float[Tensor, "N *T C"], Int64[Tensor, "N *T"]]:
         if split not in self._seen:
             self._seen[split] = self._in_pieces(split, lambda inputs: self._logits(inputs, SILENT))
         return self._seen[split]
 
-    def _logits(self, inputs: Tensor, tap: Tap) -> Float[Tensor, "B C"]:
+    def _logits(self, inputs: Tensor, tap: Tap) -> Float[Tensor, "B *T C"]:
         return self._program.network(self.params, self._buffers, inputs, tap)
 
     def _in_pieces(
         self, split: Split, forward: Callable[[Tensor], Tensor]
-    ) -> tuple[Float[Tensor, "N C"], Int64[Tensor, " N"]]:
+    ) -> tuple[Float[Tensor, "N *T C"], Int64[Tensor, "N *T"]]:
         """Logits and targets of a split, a bounded number of examples at a time."""
         pieces = []
         for index in self._pieces(split):

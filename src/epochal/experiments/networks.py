@@ -9,6 +9,7 @@ from torch import nn
 from epochal.core.tensors.network import Network
 from epochal.core.values.source import is_own
 from epochal.core.values.spec import Spec
+from epochal.experiments.answer_length import refuse_short_answers
 from epochal.experiments.own_model import own_network
 from epochal.models.initialization import initializer
 
@@ -20,7 +21,7 @@ def network_of(folder: str, name: str, spec: Spec, offered: Mapping[str, object]
     names.
 
     Raises:
-        UserError: own code that needs something else, or fails.
+        UserError: own code that needs something else, or fails; answers longer than the model gives.
     """
     scheme = getattr(spec, "initialization", "torch")
     if is_own(name):
@@ -28,6 +29,7 @@ def network_of(folder: str, name: str, spec: Spec, offered: Mapping[str, object]
     build: type[nn.Module] = import_module(f"epochal.models.{folder}.{name}").model
     names = inspect.signature(build).parameters
     known = {**{field: getattr(spec, field) for field in type(spec).model_fields}, **offered}
+    refuse_short_answers(name, names, offered)
     arguments = {name: known[name] for name in names if name in known}
     initialise = initializer(
         scheme,

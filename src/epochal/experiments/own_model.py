@@ -1,5 +1,6 @@
 """A user's own network: built with what its signature names, served by the adapter."""
 
+import inspect
 from collections.abc import Mapping
 
 from torch import nn
@@ -8,6 +9,7 @@ from epochal.core.tensors.network import Network
 from epochal.core.values.errors import UserError
 from epochal.core.values.source import parts_of
 from epochal.core.values.spec import Spec
+from epochal.experiments.answer_length import refuse_short_answers
 from epochal.experiments.own_code import call, chosen_arguments, load
 from epochal.models.adapter import network_of
 
@@ -26,6 +28,7 @@ def own_network(spec: Spec, token: str, offered: Mapping[str, object], scheme: s
     where = f"{name} in {spec.code[digest]}"
     if not callable(build) or isinstance(build, nn.Module):
         raise UserError(f"{where} is no class and no function; model takes one that makes an nn.Module")
+    refuse_short_answers(name, inspect.signature(build).parameters, offered)
     arguments = chosen_arguments(token, spec.code, build, offered)
 
     def make() -> nn.Module:

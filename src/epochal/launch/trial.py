@@ -47,13 +47,13 @@ def _check_network(program: Program) -> None:
         network.buffer_layout.unflatten(population.buffers[0]),
         batch.inputs,
     )
-    wanted = (len(index), program.task.num_classes)
+    wanted = (*batch.targets.shape, program.task.num_classes)
     given: object = logits  # a foreign module may give anything
     shape = tuple(given.shape) if isinstance(given, torch.Tensor) else type(given).__name__
     if shape != wanted:
         raise UserError(
             f"the own model gives {shape} for inputs {tuple(batch.inputs.shape)}; expected logits {wanted}: "
-            "one row per example, one column per class"
+            "one row per example (and position of its answer), one column per class"
         )
     if logits.requires_grad:  # nothing that was given does, so it found a parameter of its own
         raise UserError(

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.objective import LogitsFn, State
+from epochal.core.tensors.positions import mean_of
 from epochal.core.tensors.random import Key
 from epochal.core.tensors.task import Fields
 
@@ -25,11 +26,11 @@ def cross_entropy(
     if "label_smoothing" in fields:
         right = torch.lerp(right, logits.mean(-1), fields["label_smoothing"].to(logits.dtype))
     losses = torch.logsumexp(logits, -1) - right
-    return (losses * batch.weight).sum() / batch.weight.sum(), state
+    return (mean_of(losses) * batch.weight).sum() / batch.weight.sum(), state
 
 
 def negative_log_likelihood(
-    logits: Float[Tensor, "B C"], targets: Int64[Tensor, " B"]
-) -> Float[Tensor, " B"]:
-    """Per example, in the dtype of the logits."""
+    logits: Float[Tensor, "*B C"], targets: Int64[Tensor, "*B"]
+) -> Float[Tensor, "*B"]:
+    """Per answer, in the dtype of the logits."""
     return torch.logsumexp(logits, -1) - logits.gather(-1, targets[..., None])[..., 0]

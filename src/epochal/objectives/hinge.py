@@ -8,6 +8,7 @@ from torch import Tensor
 
 from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.objective import LogitsFn, State
+from epochal.core.tensors.positions import mean_of
 from epochal.core.tensors.random import Key
 from epochal.core.tensors.task import Fields
 
@@ -27,4 +28,4 @@ def hinge(
     right = logits.gather(-1, batch.targets[..., None])[..., 0]
     largest_wrong = logits.masked_fill(is_target, -math.inf).amax(-1)
     losses = (1 + largest_wrong - right).clamp(min=0)
-    return (losses * batch.weight).sum() / batch.weight.sum(), state
+    return (mean_of(losses) * batch.weight).sum() / batch.weight.sum(), state

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.objective import LogitsFn, State
+from epochal.core.tensors.positions import mean_of
 from epochal.core.tensors.random import Key
 from epochal.core.tensors.task import Fields
 
@@ -23,4 +24,4 @@ def mse(
     logits = logits_fn(batch.inputs)
     is_target = torch.arange(logits.shape[-1], device=logits.device) == batch.targets[..., None]
     losses = (logits - is_target.to(logits.dtype)).square().mean(-1)
-    return (losses * batch.weight).sum() / batch.weight.sum(), state
+    return (mean_of(losses) * batch.weight).sum() / batch.weight.sum(), state

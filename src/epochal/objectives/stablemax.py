@@ -8,6 +8,7 @@ from torch import Tensor
 
 from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.objective import LogitsFn, State
+from epochal.core.tensors.positions import mean_of
 from epochal.core.tensors.random import Key
 from epochal.core.tensors.task import Fields
 
@@ -22,11 +23,11 @@ def stablemax(
     Source: Prieto et al. 2025, "Grokking at the edge of numerical stability", section 4.
     """
     losses = stablemax_nll(logits_fn(batch.inputs), batch.targets)
-    return (losses * batch.weight).sum() / batch.weight.sum(), state
+    return (mean_of(losses) * batch.weight).sum() / batch.weight.sum(), state
 
 
-def stablemax_nll(logits: Float[Tensor, "B C"], targets: Int64[Tensor, " B"]) -> Float[Tensor, " B"]:
-    """Per example, as ``log(1 + exp(log(sum of the others' s) - log s_target))``.
+def stablemax_nll(logits: Float[Tensor, "*B C"], targets: Int64[Tensor, "*B"]) -> Float[Tensor, "*B"]:
+    """Per answer, as ``log(1 + exp(log(sum of the others' s) - log s_target))``.
 
     In logarithms nothing overflows, and because the target is left out of the sum a small loss keeps its
     digits; the source divides by the whole sum, where in float32 a loss below 6e-8 is 0.
@@ -39,6 +40,6 @@ def stablemax_nll(logits: Float[Tensor, "B C"], targets: Int64[Tensor, " B"]) ->
     return torch.nn.functional.softplus(odds, threshold=50.0)
 
 
-def _log_s(logits: Float[Tensor, "B C"]) -> Float[Tensor, "B C"]:
+def _log_s(logits: Float[Tensor, "*B C"]) -> Float[Tensor, "*B C"]:
     # Not sign(z) log1p(|z|): its derivative at 0, where a zero read-out starts, comes out as 0 instead of 1.
     return torch.where(logits >= 0, torch.log1p(logits.clamp(min=0.0)), -torch.log1p(-logits.clamp(max=0.0)))

@@ -21,7 +21,7 @@ from epochal.objectives.cross_entropy import negative_log_likelihood
     source="mean negative log-likelihood, summed in float64",
 )
 def loss(options: NoOptions, view: View) -> dict[str, Tensor]:
-    """Mean over a split in evaluation mode; 0 for certain and correct predictions."""
+    """Mean over a split in evaluation mode, over all positions of its answers; 0 where certain and right."""
     return {
         "train_loss": negative_log_likelihood(view.logits("train"), view.targets("train")).double().mean(),
         "val_loss": negative_log_likelihood(view.logits("val"), view.targets("val")).double().mean(),
@@ -34,6 +34,13 @@ def truth() -> Iterator[tuple[View, dict[str, float]]]:
     yield (
         GivenView(
             given_logits={"train": logits, "val": logits}, given_targets={"train": [1, 1], "val": [0, 1]}
+        ),
+        {"train_loss": math.log(4 / 3), "val_loss": (math.log(4) + math.log(4 / 3)) / 2},
+    )
+    yield (
+        GivenView(
+            given_logits={"train": [logits], "val": [logits]},
+            given_targets={"train": [[1, 1]], "val": [[0, 1]]},
         ),
         {"train_loss": math.log(4 / 3), "val_loss": (math.log(4) + math.log(4 / 3)) / 2},
     )

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from epochal.core.tensors.positions import smallest_of
 from epochal.core.tensors.probe import probe
 from epochal.core.tensors.view import GivenView, View
 from epochal.core.values.options import NoOptions
@@ -24,6 +25,8 @@ from epochal.core.values.options import NoOptions
 def margin(options: NoOptions, view: View) -> dict[str, Tensor]:
     """Median (the lower one of an even number) and smallest over the examples of a split.
 
+    The margin of an answer with several positions is the smallest over them.
+
     The smallest is positive exactly where all examples are classified correctly.
     """
     columns: dict[str, Tensor] = {}
@@ -34,10 +37,10 @@ def margin(options: NoOptions, view: View) -> dict[str, Tensor]:
     return columns
 
 
-def _margins(logits: Float[Tensor, "N C"], targets: Int64[Tensor, " N"]) -> Float[Tensor, " N"]:
+def _margins(logits: Float[Tensor, "N *T C"], targets: Int64[Tensor, "N *T"]) -> Float[Tensor, " N"]:
     is_target = torch.arange(logits.shape[-1], device=logits.device) == targets[..., None]
     right = logits.gather(-1, targets[..., None])[..., 0]
-    return right - logits.masked_fill(is_target, -math.inf).amax(-1)
+    return smallest_of(right - logits.masked_fill(is_target, -math.inf).amax(-1))
 
 
 def truth() -> Iterator[tuple[View, dict[str, float]]]:
@@ -50,6 +53,17 @@ def truth() -> Iterator[tuple[View, dict[str, float]]]:
         {
             "train_margin_median": 3.0, "train_margin_smallest": 1.5,
             "val_margin_median": -3.0, "val_margin_smallest": -4.0,
+        },
+    )  # fmt: skip
+    pairs = torch.stack([train, train.flip(0)], dim=1)  # each example beside another one
+    answers = torch.tensor([[0, 1], [2, 2], [1, 0]])
+    yield (
+        GivenView(
+            given_logits={"train": pairs, "val": pairs}, given_targets={"train": answers, "val": answers}
+        ),
+        {
+            "train_margin_median": 1.5, "train_margin_smallest": 1.5,
+            "val_margin_median": 1.5, "val_margin_smallest": 1.5,
         },
     )  # fmt: skip
     same = torch.full((4, 5), 7.0)

@@ -7,13 +7,15 @@ from torch import Tensor
 
 
 class Batch(NamedTuple):
-    """``inputs [B, ...]``, ``targets [B]`` and the weight of each example in sums (1 where all count).
+    """``inputs [B, ...]``, ``targets`` and the weight of each example in sums (1 where all count).
+
+    ``targets`` are classes, one per example ``[B]`` or one per position of its answer ``[B, T]``.
 
     ``factors`` holds what generated each example (operands, core label, group, ...), so that no probe
     has to guess; each is ``[B]``. A ``NamedTuple`` because batches pass through ``vmap``.
     """
 
     inputs: Tensor
-    targets: Int64[Tensor, " B"]
+    targets: Int64[Tensor, "B *T"]
     weight: Float[Tensor, " B"]
     factors: dict[str, Tensor]

@@ -22,9 +22,10 @@ class Network:
     """Calls a module with parameters and buffers from outside, for one member.
 
     The module holds no numbers of its own: it is built on ``meta``, takes ``(inputs, tap)`` and returns
-    logits ``[B, C]``. ``initialise`` gives fresh parameters and buffers, by name, from a key. ``adapt`` makes
-    the forward pass of a module that takes no tap. Frozen parameters count as buffers; buffers of whole
-    numbers are constants and belong to neither. A tensor with two names has the first.
+    logits ``[B, C]``, or ``[B, T, C]`` for answers of T positions. ``initialise`` gives fresh parameters and
+    buffers, by name, from a key. ``adapt`` makes the forward pass of a module that takes no tap. Frozen
+    parameters count as buffers; buffers of whole numbers are constants and belong to neither. A tensor with
+    two names has the first.
 
     Parameters and inputs are cast to ``computing_in`` inside a call, and the logits back: in bfloat16 the
     parameters themselves would lose small updates.

@@ -10,7 +10,7 @@ from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.random import Key
 from epochal.core.tensors.task import Fields
 
-LogitsFn = Callable[[Tensor], Float[Tensor, "B C"]]
+LogitsFn = Callable[[Tensor], Float[Tensor, "B *T C"]]
 State = dict[str, Tensor]
 
 

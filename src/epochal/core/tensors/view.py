@@ -52,9 +52,9 @@ class View(Protocol):
         """All examples of a split at once: for sets that fit in memory once per member."""
         ...
 
-    def logits(self, split: Split) -> Float[Tensor, "N C"]: ...
+    def logits(self, split: Split) -> Float[Tensor, "N *T C"]: ...
 
-    def targets(self, split: Split) -> Int64[Tensor, " N"]:
+    def targets(self, split: Split) -> Int64[Tensor, "N *T"]:
         """In the order of :meth:`logits`."""
         ...
 
@@ -125,10 +125,10 @@ class GivenView:
             factors={name: torch.as_tensor(of) for name, of in self.given_factors.get(split, {}).items()},
         )
 
-    def logits(self, split: Split) -> Float[Tensor, "N C"]:
+    def logits(self, split: Split) -> Float[Tensor, "N *T C"]:
         return torch.as_tensor(self.given_logits[split])
 
-    def targets(self, split: Split) -> Int64[Tensor, " N"]:
+    def targets(self, split: Split) -> Int64[Tensor, "N *T"]:
         return torch.as_tensor(self.given_targets[split])
 
     def activations(self, split: Split) -> Mapping[str, Tensor]:

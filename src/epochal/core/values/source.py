@@ -14,7 +14,7 @@ from pathlib import Path
 from epochal.core.values import axes
 from epochal.core.values.errors import UserError
 
-OWN_FIELDS = ("model", "data", "rule", "probes", "study")
+OWN_FIELDS = ("model", "data", "operation", "rule", "probes", "study")
 """What takes ``PATH.py:NAME``: fields of specs, and the command ``study``."""
 
 _TOKEN = r"[A-Za-z_]\w*#[0-9a-f]{16}"

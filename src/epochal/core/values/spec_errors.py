@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from epochal.core.values.folder import NameIn
 from epochal.core.values.nearest import did_you_mean
 from epochal.core.values.schedule import ALLOWED, Schedule
 from epochal.core.values.settings import is_union
@@ -48,7 +47,7 @@ def allowed_values(name: str, spec_class: type[BaseModel]) -> str:
 
 
 def _words(kind: Any, constraints: Sequence[Any]) -> str:
-    if names := [limit.allowed for limit in constraints if isinstance(limit, NameIn)]:
+    if names := [str(limit.allowed) for limit in constraints if hasattr(limit, "allowed")]:
         return names[0]
     if get_origin(kind) is Annotated:
         kind, *constraints = get_args(kind)

@@ -7,16 +7,45 @@ from pydantic import model_validator
 from epochal.core.values.fields import static, vary
 from epochal.core.values.folder import NameIn
 from epochal.core.values.spec import Spec
+from epochal.experiments.algorithmic import task_rules
+from epochal.tasks.algorithmic.operation import OperationName
 
 
 class AlgorithmicSpec(Spec):
-    """One network that learns part of the table of ``a op b`` modulo a number."""
+    """One network that learns part of the equations ``a op b = c``."""
 
-    operation: Literal["+", "-", "*", "/"] = static(
-        "+", "a op b, modulo the modulus; / needs a prime modulus"
+    operation: Annotated[str, OperationName()] = static(
+        "+", "what is computed modulo the modulus: a sign, a formula of a, b, c or x, y, z, a name, own code"
     )
     modulus: int = static(97, "size of the number set", ge=2, le=4_000, source="Power et al. 2022")
-    train_fraction: float = vary(0.5, "share of the table for training; the rest validates", gt=0, lt=1)
+    num_operands: int | None = static(
+        None,
+        "operands of + - * /, sequences, parity, own code; none = 2, or as the formula says",
+        ge=1,
+        le=64,
+    )
+    train_fraction: float = vary(0.5, "share of the equations for training; the rest validates", gt=0, lt=1)
+    n_train: int | None = static(None, "training equations; none = by train_fraction", ge=1)
+    n_val: int | None = static(None, "validation equations; none = all that are not trained on", ge=1)
+    operand_fraction: float = vary(
+        1.0, "share of its values that the first operand takes, drawn from split_seed", gt=0, le=1
+    )
+    relevant_operands: int = static(3, "bits that count in operation=parity, drawn from split_seed", ge=1)
+    label_noise: float = vary(
+        0.0, "share of the training equations with the result of another one", ge=0, lt=1
+    )
+    tokens: Literal["operands", "equals", "infix", "equation"] = static(
+        "equals", "what is seen of 5 + 7 = 12: 5 7, 5 7 =, 5 + 7 =, or <|eos|> 5 + 7 ="
+    )
+    answer: Literal["result", "result_and_end"] = static(
+        "result", "what is answered: 12, or 12 <|eos|>, right only if both are", source="Power et al. 2022"
+    )
+    vocabulary: Literal["compact", "openai"] = static(
+        "compact", "tokens: those that occur, numbers first; or all 142 + modulus of openai/grok"
+    )
+    classes: Literal["answers", "vocabulary"] = static(
+        "answers", "what an answer is chosen from: possible answers, or the whole vocabulary"
+    )
 
     model: Annotated[str, NameIn("models/tokens", or_own=True)] = static(
         "transformer", "architecture; or ./FILE.py:CLASS"
@@ -48,42 +77,32 @@ class AlgorithmicSpec(Spec):
             raise ValueError(
                 f"mlp_ratio={self.mlp_ratio:g} leaves no hidden unit at width={self.width}: raise it"
             )
-        if self.operation == "/" and (factor := smallest_factor(self.modulus)) < self.modulus:
-            raise ValueError(
-                f"modulus={self.modulus} is {factor} x {self.modulus // factor}; operation=/ needs a prime, "
-                f"such as modulus={next_prime(self.modulus)}"
-            )
-        if not 1 <= self.train_size < self.table_size:
-            empty = "validation" if self.train_size else "training"
-            raise ValueError(
-                f"train_fraction={self.train_fraction:g} of {self.table_size} equations leaves the "
-                f"{empty} set empty: {'lower' if self.train_size else 'raise'} it, or raise the modulus"
-            )
+        task_rules.check_task(self)
         self.examples_per_update(self.train_size)
         return self
 
     @property
     def table_size(self) -> int:
-        """Number of equations: p^2, or p (p - 1) for division, which leaves zero out."""
-        return self.modulus * (self.modulus - 1 if self.operation == "/" else self.modulus)
+        """Number of equations."""
+        return task_rules.table_size(self)
 
     @property
     def train_size(self) -> int:
-        return round(self.train_fraction * self.table_size)
+        return round(self.train_fraction * self.table_size) if self.n_train is None else self.n_train
+
+    @property
+    def val_size(self) -> int:
+        return self.table_size - self.train_size if self.n_val is None else self.n_val
+
+    def identity(self) -> dict[str, object]:
+        """As every spec's; the number of operands counts where it is not what it would be anyway."""
+        usual = self.model_copy(update={"num_operands": None})
+        same = task_rules.operation_of_spec(self) == task_rules.operation_of_spec(usual)
+        return super(AlgorithmicSpec, usual if same else self).identity()
 
     def pack_key(self) -> tuple[object, ...]:
-        return (*super().pack_key(), self.train_size)
+        sizes = (self.table_size, self.train_size, self.val_size)
+        return (*super().pack_key(), *sizes, self.label_noise > 0)
 
 
 EXPERIMENT_SPEC = AlgorithmicSpec
-
-
-def smallest_factor(number: int) -> int:
-    """The smallest divisor above 1: the number itself where it is prime."""
-    divisors = (factor for factor in range(2, int(number**0.5) + 1) if number % factor == 0)
-    return next(divisors, number)
-
-
-def next_prime(number: int) -> int:
-    """The smallest prime above a number."""
-    return next(n for n in range(number + 1, 2 * number + 2) if smallest_factor(n) == n)

@@ -26,7 +26,7 @@ Readout = Literal["last", "mean"]
 
 
 class Transformer(nn.Module):
-    """Tokens ``[B, S]`` to logits ``[B, C]``.
+    """Tokens ``[B, S]`` to logits ``[B, C]``, or ``[B, T, C]`` of the last T = ``answer_length`` positions.
 
     Sites: ``embed [B, S, D]``; per block ``block.l.attention [B, Q, S, H]`` (weights that sum to one over
     S), ``block.l.mlp [B, Q, R D]`` (activations), ``block.l [B, Q, D]`` (residual stream after it);
@@ -51,10 +51,12 @@ class Transformer(nn.Module):
         position: Position,
         readout: Readout,
         dropout: float = 0.0,
+        answer_length: int = 1,
     ) -> None:
         super().__init__()
         self.dropout = dropout
         self.readout = readout
+        self.answer_length = answer_length
         self.embed = nn.Embedding(vocabulary, width)
         self.position = nn.Embedding(sequence_length, width) if position == "learned" else None
         self.block = nn.ModuleList(
@@ -71,7 +73,7 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(width) if layer_norm == "pre" else None
         self.unembed = nn.Linear(width, num_classes, bias=False)
 
-    def forward(self, tokens: Int64[Tensor, "B S"], tap: Tap = SILENT) -> Float[Tensor, "B C"]:
+    def forward(self, tokens: Int64[Tensor, "B S"], tap: Tap = SILENT) -> Float[Tensor, "B *T C"]:
         h = nn.functional.embedding(tokens, self.embed.weight)
         if self.position is not None:
             h = h + self.position.weight
@@ -80,8 +82,12 @@ class Transformer(nn.Module):
         h = tap.dropout("embed", tap("embed", h), self.dropout)
         for place, block in enumerate(self.block):
             is_last = place == len(self.block) - 1
-            h = block(h, tap, f"block.{place}", last_only=is_last and self.readout == "last")
-        h = h.squeeze(1) if self.readout == "last" else h.mean(1)
+            is_short = self.readout == "last" and self.answer_length == 1
+            h = block(h, tap, f"block.{place}", last_only=is_last and is_short)
+        if self.readout == "mean":
+            h = h.mean(1)
+        else:
+            h = h.squeeze(1) if self.answer_length == 1 else h[:, -self.answer_length :]
         if self.norm is not None:
             h = self.norm(h)
         return dense(self.unembed, tap("readout", h))
