@@ -33,5 +33,6 @@ def network_of(folder: str, name: str, spec: Spec, offered: Mapping[str, object]
         scheme,
         zero_readout=getattr(spec, "zero_readout", False),
         init_scale=getattr(spec, "init_scale", 1.0),
+        init_scaled=getattr(spec, "init_scaled", "weights"),
     )
     return Network(lambda: build(**arguments), initialise)
