@@ -16,6 +16,13 @@ def test_examples_per_update(batch_size: float, expected: int | None) -> None:
     assert examples_per_update(batch_size, 100) == expected
 
 
+@pytest.mark.parametrize(
+    ("size", "expected"), [(4704, 512), (1024, 512), (1023, 512), (1022, 511), (97, 49), (1, 1)]
+)
+def test_the_published_batch_is_512_or_half_of_a_small_set(size: int, expected: int) -> None:
+    assert examples_per_update("auto", size) == expected
+
+
 def test_a_batch_larger_than_the_set_is_refused() -> None:
     with pytest.raises(UserError, match=r"batch_size=101 exceeds the 100 training examples"):
         examples_per_update(101, 100)

@@ -5,6 +5,7 @@ import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from epochal.models.images.mlp import MLP
 from epochal.models.initialization import initializer
 from epochal.models.resnet import PreActivationResNet18, ResNet18
 from epochal.models.tokens.lstm import LSTM
+from epochal.models.tokens.mlp import model as token_model
 from epochal.models.tokens.transformer import Transformer
 
 BATCH, CLASSES = 3, 5
@@ -48,6 +50,19 @@ def transformer() -> nn.Module:
     )  # fmt: skip
 
 
+def miml() -> nn.Module:
+    return Transformer(
+        vocabulary=7, sequence_length=3, num_classes=CLASSES, width=8, depth=2, heads=2, mlp_ratio=2.0,
+        layer_norm="post", activation="relu", position="sinusoidal", readout="mean", mlp_bias=False,
+        dropout=0.2, dropout_at="mlp",
+    )  # fmt: skip
+
+
+def token_mlp(**options: Any) -> nn.Module:
+    shape: dict[str, Any] = {"vocabulary": 7, "sequence_length": 3, "num_classes": CLASSES, "width": 6}
+    return token_model(**shape, **options)
+
+
 EXAMPLES = {
     "mlp": Example(
         build=lambda: MLP(num_inputs=12, num_classes=CLASSES, depth=2, width=6, dropout=0.2),
@@ -67,6 +82,45 @@ EXAMPLES = {
         shape=(3,),
         names=("embed.weight", "unembed.weight"),
         num_parameters=1272,
+        tokens=7,
+    ),
+    "transformer of miml": Example(
+        build=miml,
+        shape=(3,),
+        names=("embed.weight", "unembed.weight"),
+        num_parameters=1184,
+        tokens=7,
+    ),
+    "lstm on one-hot vectors": Example(
+        build=lambda: LSTM(
+            vocabulary=7, num_classes=CLASSES, width=8, depth=2, embedding="onehot", readout_bias=True
+        ),
+        shape=(3,),
+        names=("layer.0.input.weight", "unembed.bias"),
+        num_parameters=1165,
+        tokens=7,
+    ),
+    "token mlp": Example(
+        build=lambda: token_mlp(depth=2, dropout=0.2, readout_bias=True),
+        shape=(3,),
+        names=("layer.0.weight", "readout.bias"),
+        num_parameters=209,
+        tokens=7,
+    ),
+    "token mlp on embeddings": Example(
+        build=lambda: token_mlp(depth=1, embedding="learned", activation="gelu"),
+        shape=(3,),
+        names=("embed.weight", "readout.weight"),
+        num_parameters=186,
+        tokens=7,
+    ),
+    "quadratic": Example(
+        build=lambda: token_mlp(
+            depth=2, activation="quadratic", mlp_bias=False, parametrization="mean_field"
+        ),
+        shape=(3,),
+        names=("layer.0.weight", "readout.weight"),
+        num_parameters=192,
         tokens=7,
     ),
     "resnet18": Example(

@@ -9,15 +9,17 @@ from torch import Tensor, nn
 from epochal.core.tensors import random
 from epochal.core.tensors.network import Network
 from epochal.models.images.mlp import MLP
-from epochal.models.initialization import initializer
+from epochal.models.initialization import Scaled, initializer
 from epochal.models.resnet import PreActivationResNet18
 from epochal.models.tokens.transformer import Transformer
 
 
-def resnet(scheme: str, *, zero_readout: bool = False, scale: float = 1.0) -> dict[str, Tensor]:
+def resnet(
+    scheme: str, *, zero_readout: bool = False, scale: float = 1.0, init_scaled: Scaled = "weights"
+) -> dict[str, Tensor]:
     net = Network(
         lambda: PreActivationResNet18(num_classes=10, width=16),
-        initializer(scheme, zero_readout=zero_readout),
+        initializer(scheme, zero_readout=zero_readout, init_scaled=init_scaled),
     )
     return net.layout.unflatten(net.init(random.key(0, "init"), torch.float64, scale)[0])
 
@@ -95,3 +97,62 @@ def test_the_read_out_of_other_models_is_found_and_embeddings_are_scaled() -> No
         assert found == zero
     embed = transformer.layout.unflatten(transformer.init(random.key(0, "init"), torch.float32, 2.0)[0])
     assert abs(embed["embed.weight"].std() - 2 / math.sqrt(8)) < 0.2
+
+
+def drawn_transformer(scheme: str, **changes: object) -> dict[str, Tensor]:
+    fields: dict[str, object] = {
+        "vocabulary": 200, "sequence_length": 3, "num_classes": 200, "width": 64, "depth": 1, "heads": 2,
+        "mlp_ratio": 4.0, "layer_norm": "none", "activation": "relu", "position": "learned",
+        "readout": "last",
+    }  # fmt: skip
+    net = Network(lambda: Transformer(**(fields | changes)), initializer(scheme))  # type: ignore[arg-type]
+    return net.layout.unflatten(net.init(random.key(0, "init"), torch.float64)[0])
+
+
+def assert_deviation(values: Tensor, expected: float) -> None:
+    """Within five standard errors of a normal's standard deviation."""
+    assert abs(values.std() / expected - 1) < 5 / math.sqrt(2 * values.numel())
+
+
+def test_nandas_weights_have_variance_one_over_width_or_classes() -> None:
+    p = drawn_transformer("nanda")
+    for name, value in p.items():
+        if name.endswith("bias"):
+            assert (value == 0).all()
+        else:
+            assert_deviation(value, 1 / math.sqrt(200 if name.startswith("unembed") else 64))
+
+
+def test_multihead_is_torchs_with_its_attention() -> None:
+    p = drawn_transformer("multihead", attention_bias=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        theirs = nn.MultiheadAttention(64, 2)
+    bound = theirs.in_proj_weight.abs().max()
+    for part in ("query", "key", "value"):
+        assert abs(p[f"block.0.{part}.weight"].abs().max() / bound - 1) < 0.01
+        assert abs(p[f"block.0.{part}.weight"].std() / theirs.in_proj_weight.std() - 1) < 0.03
+        assert (p[f"block.0.{part}.bias"] == 0).all()
+    assert (theirs.in_proj_bias == 0).all() and (theirs.out_proj.bias == 0).all()
+    assert abs(p["block.0.output.weight"].std() / theirs.out_proj.weight.std() - 1) < 0.03
+    assert (p["block.0.output.bias"] == 0).all()
+    plain = drawn_transformer("torch", attention_bias=True)
+    for name, value in p.items():
+        redrawn = any(part in name for part in (".query", ".key", ".value", "output.bias"))
+        assert torch.equal(value, plain[name]) != redrawn
+
+
+def test_normal_weights_have_variance_one() -> None:
+    for name, value in drawn_transformer("normal").items():
+        if name.endswith("bias"):
+            assert (value == 0).all()
+        else:
+            assert_deviation(value, 1.0)
+
+
+def test_init_scale_takes_biases_where_it_says_so() -> None:
+    cases: tuple[tuple[Scaled, float], ...] = (("weights", 1.0), ("all", 4.0))
+    for scaled, factor in cases:
+        plain, large = resnet("torch"), resnet("torch", scale=4.0, init_scaled=scaled)
+        assert torch.equal(large["linear.bias"], factor * plain["linear.bias"])
+        assert torch.equal(large["linear.weight"], 4 * plain["linear.weight"])

@@ -18,12 +18,14 @@ from epochal.core.tensors import random
 from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.objective import Objective
 from epochal.objectives.cross_entropy import cross_entropy
+from epochal.objectives.cross_entropy_float64 import cross_entropy_float64
 from epochal.objectives.hinge import hinge
 from epochal.objectives.mse import mse
 from epochal.objectives.stablemax import stablemax
 
 OBJECTIVES: dict[str, Objective] = {
-    "cross_entropy": cross_entropy, "hinge": hinge, "mse": mse, "stablemax": stablemax,
+    "cross_entropy": cross_entropy, "cross_entropy_float64": cross_entropy_float64, "hinge": hinge,
+    "mse": mse, "stablemax": stablemax,
 }  # fmt: skip
 AT_CHANCE = {"hinge": 1.0, "mse": 1 / 7}
 """For equal logits of seven classes, where it is not log 7."""
@@ -211,7 +213,8 @@ def test_extreme_logits_have_finite_gradients(name: str, dtype: torch.dtype, sca
     z = torch.tensor([[1.0, 0.0, -1.0], [-1.0, 0.0, 1.0], [1.0, 1.0, 1.0], [-1.0, -1.0, -1.0]], dtype=dtype)
     value, gradient = value_and_gradient(lambda z: loss_of(name, z, torch.tensor([0, 0, 1, 2])), z * scale)
     assert value.isfinite() and gradient.isfinite().all()
-    assert value.dtype == gradient.dtype == dtype
+    assert gradient.dtype == dtype
+    assert value.dtype == (torch.float64 if name == "cross_entropy_float64" else dtype)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -239,3 +242,14 @@ def test_every_objective_is_in_the_battery() -> None:
         if inspect.isfunction(value) and list(inspect.signature(value).parameters) == names
     }
     assert written == set(OBJECTIVES)
+
+
+def test_cross_entropy_in_float64_knows_small_losses_of_float32_logits() -> None:
+    """A margin of 20 over six classes: a loss of 6 exp(-20), of which float32 leaves nothing."""
+    logits = torch.zeros(1, CLASSES)
+    logits[0, 2] = 20.0
+    truth = 6 * math.exp(-20.0)
+    for name, is_exact in (("cross_entropy_float64", True), ("cross_entropy", False)):
+        value, gradient = value_and_gradient(partial(loss_of, name, targets=torch.tensor([2])), logits)
+        assert (abs(value.item() / truth - 1) < 1e-6) == is_exact
+        assert gradient.dtype == torch.float32

@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 
-from epochal.optim.schedule import cosine, schedule, step_decay, warm_up, warmed_up
+from epochal.core.values.spec import Spec
+from epochal.experiments.optimization import learning_rate_of
+from epochal.optim.schedule import cosine, one_later, schedule, step_decay, warm_up, warmed_up
 from tests.optim.examples import columns
 
 FIELDS = {
@@ -93,3 +95,39 @@ def test_factors_multiply_and_warm_up_alone_is_warmed_up() -> None:
         )
         torch.testing.assert_close(schedule(warm_up, cosine, step_decay)(fields, step), product)
         assert (schedule()(fields, step) == fields["learning_rate"]).all()
+
+
+@pytest.mark.parametrize("annealed", [False, True])
+def test_an_update_later_is_the_published_schedule_step_by_step(annealed: bool) -> None:
+    """MIML's and openai/grok's ``_scheduler_lr`` under ``LambdaLR``: the first update has rate 0."""
+    peak, warmup, anneal = 0.3, 10, 40
+
+    def published(step: int) -> float:
+        if step <= warmup:
+            return step / warmup * peak
+        if not annealed:
+            return peak
+        t = min((step - warmup) / anneal, 1.0)
+        return peak / 10 + (peak - peak / 10) * (1 + math.cos(math.pi * t)) / 2
+
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, published)
+    spec = Spec(warmup_from_zero=True)
+    fields = columns(
+        {
+            "learning_rate": [peak],
+            "warmup_steps": [warmup],
+            "anneal_steps": [anneal if annealed else 0],
+            "anneal_final_fraction": [0.1],
+            "rate_decay_steps": [0],
+            "rate_decay_factor": [0.1],
+        }
+    )
+    rate = learning_rate_of(spec)
+    for step in range(80):
+        assert math.isclose(rate(fields, step).item(), optimizer.param_groups[0]["lr"], abs_tol=1e-15), step
+        optimizer.step()
+        scheduler.step()
+    assert rate(fields, 0).item() == 0.0
+    for step in range(1, 20):
+        assert one_later(warm_up)(fields, step).item() == warm_up(fields, step - 1).item()

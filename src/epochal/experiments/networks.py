@@ -34,5 +34,6 @@ def network_of(folder: str, name: str, spec: Spec, offered: Mapping[str, object]
     initialise = initializer(
         scheme,
         zero_readout=getattr(spec, "zero_readout", False),
+        init_scaled=getattr(spec, "init_scaled", "weights"),
     )
     return Network(lambda: build(**arguments), initialise)

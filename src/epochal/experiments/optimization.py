@@ -18,7 +18,7 @@ from epochal.optim.grokfast import GrokfastEMA, GrokfastMA
 from epochal.optim.noise import UpdateNoise
 from epochal.optim.norm import ConstantNorm
 from epochal.optim.orthogonal import OrthogonalGradient
-from epochal.optim.schedule import cosine, schedule, step_decay, warm_up
+from epochal.optim.schedule import cosine, one_later, schedule, step_decay, warm_up
 from epochal.rules.wrappers.sam import SAM
 from epochal.rules.wrappers.weight_noise import WeightNoise
 
@@ -52,6 +52,8 @@ def transform_of(spec: Optimization, layout: Layout) -> Transform:
 
 def learning_rate_of(spec: Optimization) -> LearningRate:
     """Warm-up, cosine annealing and drops; each is 1 where its field says 0."""
+    if spec.warmup_from_zero:
+        return schedule(one_later(warm_up), one_later(cosine), step_decay)
     return schedule(warm_up, cosine, step_decay)
 
 

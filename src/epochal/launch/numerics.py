@@ -1,4 +1,4 @@
-"""Settings of torch that hold for a whole process, while a request is executed."""
+"""Settings of torch and of memory that hold for a whole process, while a request is executed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 
 from epochal.core.values.spec import Spec
+from epochal.launch.heap import kept_heap
 
 
 @contextmanager
@@ -23,7 +24,8 @@ def numerics(spec: Spec) -> Iterator[None]:
     torch.set_float32_matmul_precision("high" if is_tf32 else "highest")
     cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic = is_tf32, False, True
     try:
-        yield
+        with kept_heap():
+            yield
     finally:
         torch.set_num_threads(threads)
         torch.set_float32_matmul_precision(precision)

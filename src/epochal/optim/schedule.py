@@ -30,7 +30,7 @@ def warm_up(fields: Columns, step: int) -> Float[Tensor, "M 1"]:
     """``min(1, (step + 1) / warmup_steps)``. Reads ``warmup_steps``.
 
     The first update already moves. Power et al. 2022 and what follows them use ``step / warmup_steps``,
-    whose first update has rate zero: that only delays every step number by one.
+    whose first update has rate zero: that is ``one_later(warm_up)``.
     """
     ramp = (step + 1) / fields["warmup_steps"].clamp(min=1)
     return ramp.clamp(max=1.0)
@@ -44,7 +44,8 @@ def cosine(fields: Columns, step: int) -> Float[Tensor, "M 1"]:
     ones, and stays there. ``anneal_steps`` = 0: no annealing.
 
     Source: Loshchilov & Hutter 2017, equation 5, without restarts; without warm-up it is
-    ``torch.optim.lr_scheduler.CosineAnnealingLR``, with it openai/grok's (f = 0.1), one step earlier.
+    ``torch.optim.lr_scheduler.CosineAnnealingLR``, with it openai/grok's (f = 0.1), one step earlier
+    (``one_later`` makes it that one).
     """
     steps, final = fields["anneal_steps"], fields["anneal_final_fraction"]
     since = step + 1 - fields["warmup_steps"].clamp(min=1)
@@ -60,6 +61,19 @@ def step_decay(fields: Columns, step: int) -> Float[Tensor, "M 1"]:
     steps = fields["rate_decay_steps"]
     times = torch.where(steps > 0, torch.floor(step / steps.clamp(min=1)), 0.0)
     return fields["rate_decay_factor"] ** times
+
+
+def one_later(factor: Factor) -> Factor:
+    """What the factor is an update earlier: the published schedules, whose ramp begins at 0.
+
+    The first update then has rate zero. It still counts as an update: it fills the running means of an
+    optimiser, and every later step number is one higher.
+    """
+    return partial(_shifted, factor)
+
+
+def _shifted(factor: Factor, fields: Columns, step: int) -> Float[Tensor, "M 1"]:
+    return factor(fields, step - 1)
 
 
 def _product(factors: tuple[Factor, ...], fields: Columns, step: int) -> Float[Tensor, "M 1"]:

@@ -13,7 +13,7 @@ et al. 2011 ("Parallel random numbers: as easy as 1, 2, 3").
 
 import hashlib
 import math
-from functools import cache
+from functools import cache, lru_cache
 
 import torch
 from jaxtyping import Float, Int64
@@ -47,7 +47,7 @@ def bits(key: Key, index: Shape | Int64[Tensor, "*shape"]) -> Int64[Tensor, "...
     A tensor of indices broadcasts against the key.
     """
     if isinstance(index, tuple):
-        index = torch.arange(math.prod(index), device=key.device).reshape(index)
+        return _mix(key + _offsets(math.prod(index), key.device).reshape(index))
     return _mix(key + (index + 1) * _GOLDEN)
 
 
@@ -75,6 +75,11 @@ def bernoulli(
     key: Key, index: Shape | Int64[Tensor, "*shape"], probability: float | Float[Tensor, "..."]
 ) -> torch.Tensor:
     """True with the given probability (0 and 1 are exact)."""
+    if isinstance(probability, float) and 0 < probability < 1 and wide(key.device) == torch.float64:
+        # (u + 1/2) / 2^52 < p for u = the upper 52 bits, in whole numbers: a third of the passes. Adding 2^63
+        # makes signed comparison that of the unsigned words.
+        largest = ((math.ceil(probability * 2.0**52 - 0.5) - 1) << 12) + 0xFFF
+        return (bits(key, index) ^ _LOWEST) <= largest - 2**63
     return uniform(key, index, wide(key.device)) < probability
 
 
@@ -89,6 +94,19 @@ def _signed(value: int) -> int:
     return (value + 2**63) % 2**64 - 2**63
 
 
+def _offsets(count: int, device: torch.device) -> Int64[Tensor, " N"]:
+    """``(index + 1) G`` of the indices from 0; what masks need at every update is kept."""
+    make = _kept_offsets if count <= MOST_KEPT else _kept_offsets.__wrapped__
+    return make(count, device)
+
+
+@lru_cache(maxsize=8)
+def _kept_offsets(count: int, device: torch.device) -> Int64[Tensor, " N"]:
+    return torch.arange(1, count + 1, device=device).mul_(_GOLDEN)
+
+
+MOST_KEPT = 2**20
+_LOWEST = -(2**63)
 _GOLDEN = _signed(0x9E3779B97F4A7C15)
 _FIRST = _signed(0xBF58476D1CE4E5B9)
 _SECOND = _signed(0x94D049BB133111EB)
@@ -96,13 +114,14 @@ _SECOND = _signed(0x94D049BB133111EB)
 
 def _shift(word: Int64[Tensor, "..."], by: int) -> Int64[Tensor, "..."]:
     """Logical right shift; torch's own keeps the sign."""
-    return (word >> by) & ((1 << (64 - by)) - 1)
+    return (word >> by).bitwise_and_((1 << (64 - by)) - 1)
 
 
 def _mix(word: Int64[Tensor, "..."]) -> Int64[Tensor, "..."]:
-    word = (word ^ _shift(word, 30)) * _FIRST
-    word = (word ^ _shift(word, 27)) * _SECOND
-    return word ^ _shift(word, 31)
+    # In place after the first step: fresh memory for each would double the time of a large mask.
+    word = (word ^ _shift(word, 30)).mul_(_FIRST)
+    word.bitwise_xor_(_shift(word, 27)).mul_(_SECOND)
+    return word.bitwise_xor_(_shift(word, 31))
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # a hash of text cannot be traced

@@ -46,10 +46,15 @@ class Tap:
         if not self.training or (not isinstance(rate, Tensor) and rate == 0):
             return activation
         assert self.key is not None, f"dropout at {site} needs Tap(key=...)"
-        keep = 1.0 - torch.as_tensor(rate, dtype=wide(activation.device), device=activation.device)
-        is_kept = random.bernoulli(random.fold(self.key, site), tuple(activation.shape), keep)
+        own, shape, exact = random.fold(self.key, site), tuple(activation.shape), wide(activation.device)
         # The mask, not the activation, is divided: infinities at rate 1 would make the gradient NaN.
-        mask = torch.where(is_kept, 1.0 / keep, 0.0).to(activation.dtype)
+        if isinstance(rate, Tensor):
+            keep = 1.0 - rate.to(activation.device, exact)
+            mask = torch.where(random.bernoulli(own, shape, keep), 1.0 / keep, 0.0).to(activation.dtype)
+        else:
+            is_kept = random.bernoulli(own, shape, 1.0 - rate)
+            scale = torch.tensor(1.0 / (1.0 - rate), dtype=exact, device=activation.device)
+            mask = is_kept.to(activation.dtype).mul_(scale.to(activation.dtype))
         return activation * mask
 
 

@@ -4,8 +4,10 @@ from typing import Literal
 
 from epochal.core.values.errors import UserError
 
-BatchSize = int | float | Literal["full"]
-"""A number of examples, a fraction of the training set in (0, 1), or all of it."""
+BatchSize = int | float | Literal["full", "auto"]
+"""A number of examples, a fraction of the training set in (0, 1), all of it, or the published choice."""
+
+MOST_OF_AUTO = 512
 
 LastBatch = Literal["drop", "keep"]
 
@@ -13,11 +15,16 @@ LastBatch = Literal["drop", "keep"]
 def examples_per_update(batch_size: BatchSize, train_size: int) -> int | None:
     """The number of examples, at least one; None for the whole training set.
 
+    ``auto`` is 512, or half of a training set that is smaller than 1,024 (rounded up), as in Power et al.
+    2022 and MIML-grokking.
+
     Raises:
         UserError: more examples than there are.
     """
     if batch_size == "full":
         return None
+    if batch_size == "auto":
+        return min(MOST_OF_AUTO, -(-train_size // 2))
     count = batch_size if isinstance(batch_size, int) else max(1, round(batch_size * train_size))
     if count > train_size:
         raise UserError(

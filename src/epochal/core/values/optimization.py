@@ -32,7 +32,7 @@ class Optimization(BaseModel):
     optimizer: Annotated[str, NameIn("optim/optimizers")] = static(
         "adamw", "rule that turns gradients into updates; muon takes hidden matrices, Adam the rest"
     )
-    learning_rate: float = vary(1e-3, "step size after warm-up", gt=0, le=1e3)
+    learning_rate: float = vary(1e-3, "step size after warm-up", gt=0, le=1e9)
     weight_decay: float = vary(
         0.0, "decay per step, times the learning rate", ge=0, source="Loshchilov & Hutter 2019"
     )
@@ -72,6 +72,11 @@ class Optimization(BaseModel):
     )
 
     warmup_steps: int = vary(10, "updates over which the learning rate rises linearly from 0", ge=0)
+    warmup_from_zero: bool = static(
+        False,
+        "warm-up and annealing an update later: the first update has rate 0",
+        source="Power et al. 2022, code",
+    )
     anneal_steps: int = vary(0, "updates of cosine annealing after warm-up; 0 = constant", ge=0)
     anneal_final_fraction: float = vary(0.1, "learning rate after annealing, as a fraction", ge=0, le=1)
     rate_decay_steps: int = vary(0, "updates between drops of the learning rate; 0 = none", ge=0)

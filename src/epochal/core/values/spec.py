@@ -30,10 +30,13 @@ _STREAM = "seed of this stream alone; none = the member's seed"
 class Spec(Optimization):
     """One member, completely described. Immutable; unknown fields are refused."""
 
-    batch_size: Annotated[int, Ge(1)] | Annotated[float, Gt(0), Lt(1)] | Literal["full"] = static(
-        "full", "examples per update: a number, a fraction of the training set, or full"
+    batch_size: Annotated[int, Ge(1)] | Annotated[float, Gt(0), Lt(1)] | Literal["full", "auto"] = static(
+        "full",
+        "examples per update: a number, a fraction of the training set, full, auto (512, at most half of it)",
     )
-    last_batch: LastBatch = static("drop", "what becomes of an epoch's remainder, too small for a batch")
+    last_batch: LastBatch = static(
+        "drop", "what becomes of an epoch's remainder, too small for a batch; keep updates on it all the same"
+    )
     precision: Literal["float32", "tf32", "bfloat16", "float64"] = static(
         "float32", "arithmetic; bfloat16 and tf32 keep parameters in float32, tf32 needs CUDA to differ"
     )

@@ -10,6 +10,8 @@ from epochal.core.values.spec import Spec
 from epochal.experiments.algorithmic import task_rules
 from epochal.tasks.algorithmic.operation import OperationName
 
+WITHOUT_HEADS = ("lstm", "mlp")
+
 
 class AlgorithmicSpec(Spec):
     """One network that learns part of the equations ``a op b = c``."""
@@ -50,24 +52,48 @@ class AlgorithmicSpec(Spec):
     model: Annotated[str, NameIn("models/tokens", or_own=True)] = static(
         "transformer", "architecture; or ./FILE.py:CLASS"
     )
-    width: int = static(128, "width D of the residual stream", ge=1, le=65_536)
-    depth: int = static(1, "number of blocks", ge=1, le=1_000)
+    width: int = static(128, "width D of the residual stream; units of a hidden layer", ge=1, le=65_536)
+    depth: int = static(1, "number of blocks or hidden layers", ge=1, le=1_000)
     heads: int = static(4, "attention heads; must divide the width", ge=1)
-    mlp_ratio: float = static(4.0, "hidden width of the MLP over the width", gt=0, le=64)
-    layer_norm: Literal["none", "pre", "post"] = static(
-        "none", "where layer norm stands; pre adds one at the end"
+    mlp_ratio: float = static(4.0, "hidden width of the transformer's MLP over its width", gt=0, le=64)
+    mlp_bias: bool = static(True, "biases in the transformer's MLP, in the hidden layers of model=mlp")
+    attention_bias: bool = static(False, "biases of queries, keys, values and attention's output")
+    readout_bias: bool = static(False, "a bias of the last layer of lstm and mlp")
+    layer_norm: Literal["none", "pre", "post", "input"] = static(
+        "none", "where layer norm stands; pre adds one at the end; input is pre on the residual stream itself"
     )
-    activation: Literal["relu", "gelu"] = static("relu", "non-linearity of the MLP")
+    activation: Literal["relu", "gelu", "quadratic"] = static(
+        "relu", "non-linearity of the MLP; quadratic, the square, in model=mlp only"
+    )
+    embedding: Literal["auto", "learned", "onehot"] = static(
+        "auto", "what lstm and mlp see of a token; auto: learned in lstm, one-hot vectors in mlp"
+    )
+    parametrization: Literal["standard", "mean_field"] = static(
+        "standard",
+        "mean_field: mlp divides by the root of the inputs of hidden layers, by those of the last",
+    )
     position: Literal["learned", "sinusoidal"] = static("learned", "encoding of positions")
     readout: Literal["last", "mean"] = static("last", "what is unembedded: the last position or their mean")
     dropout: float = static(0.0, "share of activations and attention weights dropped in training", ge=0, lt=1)
-    initialization: Literal["torch", "lecun"] = static(
-        "torch", "torch's default distributions, or variance 1 / fan-in with zero biases"
+    dropout_at: Literal["all", "mlp"] = static(
+        "all", "where a transformer drops: embedding, attention, branches; or what the MLP adds only"
+    )
+    initialization: Literal["torch", "lecun", "nanda", "multihead", "normal"] = static(
+        "torch",
+        "torch's; lecun: variance 1 / fan-in; nanda: 1 / width; multihead: torch's, with its attention's; "
+        "normal: variance 1",
+    )
+    init_scale: float = vary(1.0, "factor on initial weights", gt=0)
+    init_scaled: Literal["weights", "all"] = static(
+        "weights", "what init_scale multiplies: what has more than one dimension, or biases and norms too"
     )
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if self.width % self.heads:
+        if self.model != "mlp" and (self.activation == "quadratic" or self.parametrization != "standard"):
+            field = "parametrization" if self.activation != "quadratic" else "activation"
+            raise ValueError(f"{field}={getattr(self, field)} needs model=mlp, not model={self.model}")
+        if self.width % self.heads and self.model not in WITHOUT_HEADS:
             near = [heads for heads in range(1, self.width + 1) if self.width % heads == 0]
             best = min(near, key=lambda heads: abs(heads - self.heads))
             raise ValueError(

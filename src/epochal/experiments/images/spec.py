@@ -47,7 +47,10 @@ class ImagesSpec(Spec):
     stem: Literal["small", "large"] = static("small", "first layers of resnet18: for small images or for 224")
     dropout: float = static(0.0, "share of the MLP's activations that is dropped in training", ge=0, lt=1)
     initialization: Literal["torch", "lecun", "orthogonal"] = static("torch", "initial distributions")
-    init_scale: float = vary(1.0, "factor on all initial weights with more than one dimension", gt=0)
+    init_scale: float = vary(1.0, "factor on initial weights", gt=0)
+    init_scaled: Literal["weights", "all"] = static(
+        "weights", "what init_scale multiplies: what has more than one dimension, or biases and norms too"
+    )
     zero_readout: bool = static(False, "starts the last layer at zero")
 
     probes: tuple[str, ...] = observe(("loss", "accuracy", "weight_norm"), PROBES_MEANING)

@@ -1,11 +1,12 @@
 """Decoder-only transformer for short token sequences, as used for algorithmic tasks.
 
 Causal attention, learned or sinusoidal positions, layer norm before, after or nowhere, read-out at the
-last position or as the mean over positions. What the read-out cannot see is not computed: with
-``readout="last"`` the final block forms queries, attention and MLP at the last position only.
+last positions or as the mean over positions. What the read-out cannot see is not computed: with
+``readout="last"`` the final block forms queries, attention and MLP at the last positions only.
 
-Source: Vaswani et al. 2017; without layer norm and with learned positions, one block and four heads it
-is the model of Nanda et al. 2023, appendix A.
+Source: Vaswani et al. 2017. With the fields of the preset of that name it is the network of MIML-grokking, of
+openai/grok (Power et al. 2022), of Nanda et al. 2023 (appendix A) or of Grokfast (Lee et al. 2024), number by
+number of parameters.
 """
 
 import math
@@ -17,23 +18,35 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from epochal.core.tensors.tap import SILENT, Tap
+from epochal.core.values.errors import UserError
+from epochal.models.attention import causal_attention
 from epochal.models.dense import dense
 
-Norm = Literal["none", "pre", "post"]
+Norm = Literal["none", "pre", "post", "input"]
 Activation = Literal["relu", "gelu"]
 Position = Literal["learned", "sinusoidal"]
 Readout = Literal["last", "mean"]
+DropoutAt = Literal["all", "mlp"]
 
 
 class Transformer(nn.Module):
-    """Tokens ``[B, S]`` to logits ``[B, C]``, or ``[B, T, C]`` of the last T = ``answer_length`` positions.
+    """Tokens ``[B, S]`` to logits ``[B, C]``, or ``[B, T, C]`` for an ``answer_length`` T above 1.
 
     Sites: ``embed [B, S, D]``; per block ``block.l.attention [B, Q, S, H]`` (weights that sum to one over
     S), ``block.l.mlp [B, Q, R D]`` (activations), ``block.l [B, Q, D]`` (residual stream after it);
-    ``readout [B, D]``. Q is 1 in the last block if only the last position is read, else S.
+    ``readout [B, D]`` (``[B, T, D]``). Q is T in the last block if only the last T positions are read, else
+    S.
 
     In training, dropout of rate ``dropout`` acts on the embedding, the attention weights, and what
-    attention and MLP add to the residual stream (Vaswani et al. 2017, section 5.4).
+    attention and MLP add to the residual stream (Vaswani et al. 2017, section 5.4); with
+    ``dropout_at="mlp"`` on what the MLP adds only (openai/grok).
+
+    ``layer_norm``: ``post`` normalises the sum of stream and branch, ``pre`` what a branch gets, ``input`` is
+    ``pre`` where the stream too goes on from the normalised input of a block (Grokfast's code). ``pre`` and
+    ``input`` end with one more.
+
+    Raises:
+        UserError: the mean over positions is one answer, not several.
     """
 
     def __init__(
@@ -51,12 +64,18 @@ class Transformer(nn.Module):
         position: Position,
         readout: Readout,
         dropout: float = 0.0,
+        dropout_at: DropoutAt = "all",
+        mlp_bias: bool = True,
+        attention_bias: bool = False,
         answer_length: int = 1,
     ) -> None:
         super().__init__()
-        self.dropout = dropout
-        self.readout = readout
-        self.answer_length = answer_length
+        if readout == "mean" and answer_length > 1:
+            raise UserError(
+                f"readout=mean gives one answer, the task asks for {answer_length}: give readout=last"
+            )
+        self.dropout = dropout if dropout_at == "all" else 0.0
+        self.num_read = answer_length if readout == "last" else 0
         self.embed = nn.Embedding(vocabulary, width)
         self.position = nn.Embedding(sequence_length, width) if position == "learned" else None
         self.block = nn.ModuleList(
@@ -67,13 +86,16 @@ class Transformer(nn.Module):
                 layer_norm=layer_norm,
                 activation=activation,
                 dropout=dropout,
+                dropout_at=dropout_at,
+                mlp_bias=mlp_bias,
+                attention_bias=attention_bias,
             )
             for _ in range(depth)
         )
-        self.norm = nn.LayerNorm(width) if layer_norm == "pre" else None
+        self.norm = nn.LayerNorm(width) if layer_norm in ("pre", "input") else None
         self.unembed = nn.Linear(width, num_classes, bias=False)
 
-    def forward(self, tokens: Int64[Tensor, "B S"], tap: Tap = SILENT) -> Float[Tensor, "B *T C"]:
+    def forward(self, tokens: Int64[Tensor, "B S"], tap: Tap = SILENT) -> Float[Tensor, "B *answer C"]:
         h = nn.functional.embedding(tokens, self.embed.weight)
         if self.position is not None:
             h = h + self.position.weight
@@ -82,12 +104,11 @@ class Transformer(nn.Module):
         h = tap.dropout("embed", tap("embed", h), self.dropout)
         for place, block in enumerate(self.block):
             is_last = place == len(self.block) - 1
-            is_short = self.readout == "last" and self.answer_length == 1
-            h = block(h, tap, f"block.{place}", last_only=is_last and is_short)
-        if self.readout == "mean":
+            h = block(h, tap, f"block.{place}", num_read=self.num_read if is_last else 0)
+        if self.num_read == 0:
             h = h.mean(1)
-        else:
-            h = h.squeeze(1) if self.answer_length == 1 else h[:, -self.answer_length :]
+        elif self.num_read == 1:
+            h = h.squeeze(1)
         if self.norm is not None:
             h = self.norm(h)
         return dense(self.unembed, tap("readout", h))
@@ -105,29 +126,36 @@ class Block(nn.Module):
         layer_norm: Norm,
         activation: Activation,
         dropout: float,
+        dropout_at: DropoutAt,
+        mlp_bias: bool,
+        attention_bias: bool,
     ) -> None:
         super().__init__()
-        self.dropout = dropout
+        self.dropout_mlp = dropout
+        self.dropout = dropout if dropout_at == "all" else 0.0
         self.heads = heads
         self.layer_norm = layer_norm
-        self.activation = nn.functional.relu if activation == "relu" else nn.functional.gelu
-        self.query = nn.Linear(width, width, bias=False)
-        self.key = nn.Linear(width, width, bias=False)
-        self.value = nn.Linear(width, width, bias=False)
-        self.output = nn.Linear(width, width, bias=False)
-        self.up = nn.Linear(width, hidden)
-        self.down = nn.Linear(hidden, width)
+        # In place: its input is a fresh product, which no gradient needs.
+        self.activation = torch.relu_ if activation == "relu" else nn.functional.gelu
+        self.query = nn.Linear(width, width, bias=attention_bias)
+        self.key = nn.Linear(width, width, bias=attention_bias)
+        self.value = nn.Linear(width, width, bias=attention_bias)
+        self.output = nn.Linear(width, width, bias=attention_bias)
+        self.up = nn.Linear(width, hidden, bias=mlp_bias)
+        self.down = nn.Linear(hidden, width, bias=mlp_bias)
         self.norm_attention = nn.LayerNorm(width) if layer_norm != "none" else None
         self.norm_mlp = nn.LayerNorm(width) if layer_norm != "none" else None
 
     def forward(
-        self, h: Float[Tensor, "B S D"], tap: Tap, site: str, *, last_only: bool
+        self, h: Float[Tensor, "B S D"], tap: Tap, site: str, *, num_read: int
     ) -> Float[Tensor, "B Q D"]:
-        pre, post = self.layer_norm == "pre", self.layer_norm == "post"
+        """``num_read``: how many of the last positions are formed; 0 is all."""
+        pre, post = self.layer_norm in ("pre", "input"), self.layer_norm == "post"
         source = self.norm_attention(h) if pre and self.norm_attention else h
-        if last_only:  # sliced once where both are the same: the backward of a slice fills a whole tensor
-            h = h[:, -1:]
-            queries = source[:, -1:] if pre else h
+        h = source if self.layer_norm == "input" else h
+        if num_read:  # sliced once where both are the same: the backward of a slice fills a whole tensor
+            h, stream = h[:, -num_read:], h
+            queries = h if source is stream else source[:, -num_read:]
         else:
             queries = source
         attended = self._attend(queries, source, tap, f"{site}.attention")
@@ -135,7 +163,7 @@ class Block(nn.Module):
         h = self.norm_attention(h) if post and self.norm_attention else h
         inner = self.norm_mlp(h) if pre and self.norm_mlp else h
         hidden = tap(f"{site}.mlp", self.activation(dense(self.up, inner)))
-        h = h + tap.dropout(f"{site}.down", dense(self.down, hidden), self.dropout)
+        h = h + tap.dropout(f"{site}.down", dense(self.down, hidden), self.dropout_mlp)
         h = self.norm_mlp(h) if post and self.norm_mlp else h
         return tap(site, h)
 
@@ -143,14 +171,21 @@ class Block(nn.Module):
         self, queries: Float[Tensor, "B Q D"], source: Float[Tensor, "B S D"], tap: Tap, site: str
     ) -> Float[Tensor, "B Q D"]:
         # Sequences have a handful of positions: products and sums over whole activations beat thousands
-        # of 3 x 32 matrix products, and have a double backward, which fused attention lacks.
+        # of 3 x 32 matrix products, and have a double backward, which fused attention lacks. A pass that only
+        # trains needs neither that nor the weights.
+        q, k, v = dense(self.query, queries), dense(self.key, source), dense(self.value, source)
+        if queries.shape[1] > 1 and tap.training and tap.edit is None and self.dropout == 0:
+            return dense(self.output, causal_attention(q, k, v, self.heads))
         split = (self.heads, queries.shape[-1] // self.heads)
-        q = dense(self.query, queries).unflatten(-1, split)[:, :, None]
-        k = dense(self.key, source).unflatten(-1, split)[:, None]
-        v = dense(self.value, source).unflatten(-1, split)[:, None]
+        q, k, v = (
+            q.unflatten(-1, split)[:, :, None],
+            k.unflatten(-1, split)[:, None],
+            v.unflatten(-1, split)[:, None],
+        )
         scores = (q * k).sum(-1) / math.sqrt(split[1])
         if queries.shape[1] > 1:
-            scores = scores + _causal(source.shape[1], scores.dtype, scores.device)[:, :, None]
+            mask = _causal(source.shape[1], scores.dtype, scores.device)[-queries.shape[1] :]
+            scores = scores + mask[:, :, None]
         weights = tap.dropout(site, tap(site, scores.softmax(2)), self.dropout)
         return dense(self.output, (weights[..., None] * v).sum(2).flatten(-2))
 

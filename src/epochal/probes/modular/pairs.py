@@ -51,14 +51,16 @@ def pairs_of(view: View) -> Pairs:
         UserError: it is not, or part of the table is in neither split.
     """
     operation, modulus = (getattr(view.task, name, None) for name in ("operation", "modulus"))
+    operation = getattr(operation, "name", operation)
     if not isinstance(operation, str) or not isinstance(modulus, int):
         raise UserError("this probe measures networks that learn a op b modulo a number (algorithmic)")
     group = group_of(operation, modulus)
     train, val = view.data("train"), view.data("val")
-    if set(train.factors) != {"a", "b"}:
+    operands = sorted(set(train.factors) - {"noisy"})
+    if operands != ["a", "b"]:
         raise UserError(
             "this probe measures tasks of two operands, a and b; the operands here are "
-            f"{', '.join(sorted(train.factors)) or 'unknown'}"
+            f"{', '.join(operands) or 'unknown'}"
         )
     if train.targets.ndim != 1:
         raise UserError(
