@@ -9,6 +9,9 @@ import typer
 from epochal.cli.app import JsonOption, RunArgument, RunsOption, app, print_table
 from epochal.core.values.errors import UserError
 
+MOST_PLACES = 16
+"""Of an array, whose names are printed."""
+
 MOST_ROWS = 40
 """A longer table is shown by its last step; the file and --json have all of it."""
 
@@ -49,6 +52,8 @@ def probe(
             print_table(
                 [{key: _short(value) for key, value in row.items()} for row in shown.to_dicts()], False
             )
+            for column, places in each.table.labels.items():
+                typer.echo(f"{column}  {_places(places)}")
             typer.echo(f"table   {each.table.path} ({len(table)} rows)")
     if as_json:
         print_table(rows, True)
@@ -92,6 +97,12 @@ def _numbers(name: str, text: str) -> list[int] | None:
         return [int(value) for value in expand(text, numeric=True)]
     except ValueError as error:
         raise UserError(f"--{name} {text} is not a list of whole numbers such as 0:5 or 100,200") from error
+
+
+def _places(labels: Sequence[str]) -> str:
+    """What the first places of an array stand for; the file beside the table has all."""
+    named = [f"{place} {label}" for place, label in enumerate(labels[:MOST_PLACES])]
+    return ", ".join([*named, *(["..."] if len(labels) > MOST_PLACES else [])])
 
 
 def _json(value: Any) -> Any:

@@ -11,7 +11,7 @@ from epochal.core.tensors import random
 from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.layout import Layout
 from epochal.core.tensors.tap import SILENT, Tap, recording
-from epochal.core.tensors.task import Fields, Split
+from epochal.core.tensors.task import Fields, Split, Task
 from epochal.engine.program import Program
 
 EVALUATION_ROWS = 8192
@@ -42,6 +42,10 @@ class LiveView:
         self._data: dict[Split, Batch] = {}
         self._seen: dict[Split, tuple[Tensor, Tensor]] = {}
         self._activations: dict[Split, dict[str, Tensor]] = {}
+
+    @property
+    def task(self) -> Task:
+        return self._program.task
 
     @property
     def layout(self) -> Layout:
@@ -106,19 +110,17 @@ class LiveView:
 
     def loss_gradient(self, split: Split) -> Float[Tensor, " P"]:
         """Gradient of the objective on the whole split, in evaluation mode."""
-        program, batch = self._program, self.data(split)
-
-        def loss(flat: Float[Tensor, " P"]) -> Float[Tensor, ""]:
-            params = self.layout.unflatten(flat)
-            key = random.key(self.fields["seed"], "probe", self.step)
-            value, _ = program.objective(
-                lambda inputs: program.network(params, self._buffers, inputs, SILENT),
-                batch,
-                self.fields,
-                {},
-                key,
-            )
-            return value
-
-        gradient: Tensor = torch.func.grad(loss)(self.flat)
+        gradient: Tensor = torch.func.grad(lambda flat: self.loss_at(split, flat))(self.flat)
         return gradient
+
+    def loss_at(self, split: Split, flat: Float[Tensor, " P"]) -> Float[Tensor, ""]:
+        """The objective on the whole split with other parameters, in evaluation mode; differentiable."""
+        program, params = self._program, self.layout.unflatten(flat)
+        value, _ = program.objective(
+            lambda inputs: program.network(params, self._buffers, inputs, SILENT),
+            self.data(split),
+            self.fields,
+            {},
+            random.key(self.fields["seed"], "probe", self.step),
+        )
+        return value

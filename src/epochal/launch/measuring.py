@@ -17,6 +17,7 @@ from epochal.core.values.source import copy_name, hashed, is_own, parts_of, read
 from epochal.engine.observe import measure
 from epochal.engine.population import Population, initial_population
 from epochal.engine.program import Program
+from epochal.engine.view import LiveView
 from epochal.experiments.own_code import explained
 from epochal.experiments.probes import load_probe
 from epochal.experiments.restore import member_spec, program_of
@@ -88,7 +89,7 @@ def measure_snapshots(
     every = list(range(len(run.members)))
     members = _checked(run, "member", every if members is None else members, every)
     steps = _checked(run, "snapshot of step", run.snapshots if steps is None else steps, run.snapshots)
-    old, fresh = wanted.table.read(), []
+    old, fresh, labels = wanted.table.read(), [], wanted.table.labels
     there = set(old.select("member", "step").iter_rows())
     work = list(_work(run, members, steps, there))
     try:
@@ -96,13 +97,14 @@ def measure_snapshots(
             for pack, group, due in _grouped(work):
                 program = program_of(run, group, executor=run.spec["executors"][pack])
                 start = initial_population(program)
+                labels = labels or _labels(program, start, wanted.probe)
                 for step in due:
                     fresh.append(_rows(run, wanted.probe, program, start, pack, group, step))
                     progress(len(fresh), len(work))
     finally:
         if fresh:
             old = pl.concat([old, *fresh]).unique(["member", "step"], keep="last")
-            wanted.table.write(old)
+            wanted.table.write(old, labels)
     is_asked = pl.col("member").is_in(members) & pl.col("step").is_in(steps)
     return old.filter(is_asked).sort("member", "step")
 
@@ -188,6 +190,17 @@ def _rows(
     }
     table |= {column: [array[place].tolist() for place in alive] for column, array in values.items()}
     return pl.DataFrame(table, schema=polars_schema({**KEYS, **declared([probe])}))
+
+
+def _labels(program: Program, start: Population, probe: ConfiguredProbe) -> dict[str, list[str]]:
+    """Those of the first member: names and shapes are the same for all."""
+    if probe.probe.labels is None:
+        return {}
+    fields = {name: values[0] for name, values in program.fields.items()}
+    flat, buffers = start.flat[0], start.buffers[0]
+    view = LiveView(program, step=0, flat=flat, buffers=buffers, initial=flat, fields=fields)
+    with explained(), torch.no_grad():
+        return probe.labels(view)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""One file per measure; a probe is found in this folder by its name."""
+"""One file per measure; a probe is found in this folder by its name. Folders hold what several share."""
 
 import pkgutil
 from importlib import import_module
@@ -10,7 +10,7 @@ from epochal.core.values.nearest import did_you_mean
 
 def names() -> list[str]:
     """The probes there are."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
 
 
 def find(name: str) -> Probe:

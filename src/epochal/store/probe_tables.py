@@ -4,7 +4,7 @@ HASH stands for the probe, its options, its source where it is a user's own, and
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,16 +52,23 @@ class ProbeTable:
             return pl.DataFrame(schema=polars_schema({**KEYS, **self.columns}))
         return read_parquet(self.path)
 
-    def write(self, table: pl.DataFrame) -> None:
-        """Replace the table, by member and step.
+    @property
+    def labels(self) -> dict[str, list[str]]:
+        """Array column to what its places stand for, of those that were told."""
+        if not self.path.exists():
+            return {}
+        found: dict[str, list[str]] = read_json(self.path.with_suffix(".json")).get("labels", {})
+        return found
+
+    def write(self, table: pl.DataFrame, labels: Mapping[str, Sequence[str]] | None = None) -> None:
+        """Replace the table, by member and step; ``labels`` say what the places of arrays stand for.
 
         Raises:
             UserError: the disk is full; the old table is untouched.
         """
         self.paths.probes.mkdir(exist_ok=True)
-        write_json(
-            self.path.with_suffix(".json"), {"probe": self.name, **self.about, "columns": self.columns}
-        )
+        about = {"probe": self.name, **self.about, "columns": self.columns}
+        write_json(self.path.with_suffix(".json"), about | ({"labels": labels} if labels else {}))
         write_parquet(self.path, table.sort("member", "step"))
 
 

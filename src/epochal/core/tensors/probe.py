@@ -1,7 +1,7 @@
 """The contract of a probe: a pure function of options and a view, with columns, unit and null declared."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, get_type_hints
@@ -14,6 +14,8 @@ from epochal.core.values.options import NoOptions, Options
 
 Measure = Callable[[Any, View], Mapping[str, Tensor]]
 Rank = Literal[0, 1]
+Labels = Callable[[Any, View], Mapping[str, Sequence[str]]]
+"""Of options and a view: what the places of array columns stand for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,7 @@ class Probe:
     source: str
     measure: Measure
     options: type[Options] = NoOptions
+    labels: Labels | None = None
 
     def configured(self, options: Options | None = None, label: str = "") -> "ConfiguredProbe":
         """This probe with options (by default its defaults); a label tells two sets of options apart."""
@@ -82,6 +85,12 @@ class ConfiguredProbe:
                 )
         return {self._labelled(name): values[name] for name in declared}
 
+    def labels(self, view: View) -> dict[str, list[str]]:
+        """Array column to what its places stand for, of those that say so."""
+        labels = self.probe.labels
+        named = labels(self.options, view) if labels else {}
+        return {self._labelled(name): list(places) for name, places in named.items()}
+
     def _labelled(self, name: str) -> str:
         return f"{name}@{self.label}" if self.label else name
 
@@ -95,11 +104,13 @@ def probe(
     null: str,
     cost: str,
     source: str,
+    labels: Labels | None = None,
 ) -> Callable[[Measure], Probe]:
     """Declares a function ``(options, view) -> {column: value}`` as a probe of the same name.
 
     ``columns`` are names of numbers, or a mapping from name to rank (1 for an array). The annotation of the
-    function's first argument is the model of its options; without one it has none.
+    function's first argument is the model of its options; without one it has none. ``labels(options, view)``
+    names the places of arrays, where they are no plain numbers.
 
     Raises:
         UserError: the function takes other arguments.
@@ -119,6 +130,7 @@ def probe(
             source=source,
             measure=measure,
             options=_options_of(measure, name),
+            labels=labels,
         )
 
     return declare

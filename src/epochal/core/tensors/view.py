@@ -1,6 +1,6 @@
 """What a probe may see: one member at one step, read-only."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.layout import Layout
 from epochal.core.tensors.task import Fields, Split
+from epochal.core.values.errors import UserError
 
 
 @runtime_checkable
@@ -22,6 +23,11 @@ class View(Protocol):
 
     @property
     def fields(self) -> Fields: ...
+
+    @property
+    def task(self) -> Any:
+        """The member's task: what it is made of, such as its modulus, and is the same for all of a pack."""
+        ...
 
     @property
     def layout(self) -> Layout: ...
@@ -58,13 +64,18 @@ class View(Protocol):
 
     def loss_gradient(self, split: Split) -> Float[Tensor, " P"]: ...
 
+    def loss_at(self, split: Split, flat: Float[Tensor, " P"]) -> Float[Tensor, ""]:
+        """The objective on the whole split with other parameters, in evaluation mode; differentiable."""
+        ...
+
 
 @dataclass(kw_only=True)
 class GivenView:
     """A view made of given answers: how a probe's truth cases are written.
 
     ``given_logits`` and ``given_targets`` hold one tensor per split, ``given_gradients`` one vector,
-    ``given_activations`` one tensor per split and site.
+    ``given_activations`` one tensor per split and site; ``given_inputs`` and ``given_factors`` are what
+    ``data`` holds besides targets, ``given_loss`` the objective as a function of the parameters.
     """
 
     step: int = 0
@@ -76,6 +87,14 @@ class GivenView:
     given_targets: dict[str, Any] = field(default_factory=dict)
     given_gradients: dict[str, Any] = field(default_factory=dict)
     given_activations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    given_inputs: dict[str, Any] = field(default_factory=dict)
+    given_factors: dict[str, dict[str, Any]] = field(default_factory=dict)
+    given_loss: Callable[[Tensor], Tensor] | None = None
+    given_task: Any = None
+
+    @property
+    def task(self) -> Any:
+        return self.given_task
 
     @property
     def layout(self) -> Layout:
@@ -100,7 +119,10 @@ class GivenView:
     def data(self, split: Split) -> Batch:
         targets = torch.as_tensor(self.given_targets[split])
         return Batch(
-            inputs=torch.zeros(len(targets)), targets=targets, weight=torch.ones(len(targets)), factors={}
+            inputs=torch.as_tensor(self.given_inputs.get(split, torch.zeros(len(targets)))),
+            targets=targets,
+            weight=torch.ones(len(targets)),
+            factors={name: torch.as_tensor(of) for name, of in self.given_factors.get(split, {}).items()},
         )
 
     def logits(self, split: Split) -> Float[Tensor, "N C"]:
@@ -114,3 +136,8 @@ class GivenView:
 
     def loss_gradient(self, split: Split) -> Float[Tensor, " P"]:
         return torch.as_tensor(self.given_gradients[split])
+
+    def loss_at(self, split: Split, flat: Float[Tensor, " P"]) -> Float[Tensor, ""]:
+        if self.given_loss is None:
+            raise UserError("this view was given no loss: GivenView(given_loss=lambda flat: ...)")
+        return self.given_loss(flat)
