@@ -16,6 +16,8 @@ SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 
 PANEL_WIDTH = 330
 """Width in px of one panel on paper; on the page a panel takes the room there is."""
+TITLE_LETTERS = 52
+"""Of a line of a panel's title, where the panel's width is not known."""
 LINE = {"faint": 1.0, "plain": 1.3, "strong": 2.4}
 BAR = {"faint": (0.9, 0.35), "plain": (2.6, 0.5), "strong": (9.0, 0.35)}
 """Width in px and opacity of interval bars."""
@@ -52,22 +54,47 @@ def vega_lite(spec: FigureSpec, *, panel_width: float = PANEL_WIDTH, font_px: fl
     """
     room = panel_width * min(spec.per_row, len(spec.panels))
     legend = _legend_look(spec, room, font_px)
-    panels = [panel_json(spec, panel, width=panel_width, legend=legend) for panel in spec.panels]
+    # A bold letter takes about 0.56 of the font's size.
+    letters = max(8, int(panel_width / (0.56 * font_px)))
+    panels = [
+        panel_json(spec, panel, width=panel_width, legend=legend, letters=letters) for panel in spec.panels
+    ]
     rows = [{"hconcat": panels[i : i + spec.per_row]} for i in range(0, len(panels), spec.per_row)]
     tables = {name: records(table) for name, table in used_tables(spec).items()}
     return {"$schema": SCHEMA, "vconcat": rows, "datasets": tables}
 
 
-def panel_json(spec: FigureSpec, panel: Panel, *, width: float | str, legend: Json | None = None) -> Json:
-    """One panel; its tables are named, not held: whoever draws it gives them."""
+def panel_json(
+    spec: FigureSpec,
+    panel: Panel,
+    *,
+    width: float | str,
+    legend: Json | None = None,
+    letters: int = TITLE_LETTERS,
+) -> Json:
+    """One panel; its tables are named, not held: whoever draws it gives them. A title longer than ``letters``
+    has several lines."""
     x = _channel(panel.x, _columns(panel, spec.tables, "x"), "x")
     y = _channel(panel.y, _columns(panel, spec.tables, "y"), "y")
     colour = _colour_channel(spec.colour, legend) if spec.colour else {}
     layers = [_layer(layer, spec.tables[layer.table], x, y, colour) for layer in panel.layers]
     height = panel.height if isinstance(width, str) else round(panel.height * min(1.0, width / PANEL_WIDTH))
-    return {"width": width, "height": height, "layer": layers} | (
-        {"title": panel.title} if panel.title else {}
-    )
+    if panel.square:
+        width = height = panel.height if isinstance(width, str) else round(width)
+    lines = _lines(panel.title, letters)
+    title: Json = {"title": lines if len(lines) > 1 else panel.title} if panel.title else {}
+    return {"width": width, "height": height, "layer": layers} | title
+
+
+def _lines(title: str, letters: int) -> list[str]:
+    """A title broken behind commas where it is longer than a line."""
+    lines: list[str] = []
+    for part in title.split(", "):
+        if lines and len(lines[-1]) + 2 + len(part) <= letters:
+            lines[-1] += f", {part}"
+        else:
+            lines = [*(f"{line}," if line is lines[-1] else line for line in lines), part]
+    return lines
 
 
 def used_tables(spec: FigureSpec) -> dict[str, Table]:

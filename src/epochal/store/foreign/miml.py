@@ -36,8 +36,8 @@ def in_our_terms(log: Log, *, halve_epochs: bool = True) -> Log:
     say less.
 
     The modulus is recovered: with K operands, the first of them limited to ``int(A_fraction p)`` numbers, all
-    splits together have ``int(A_fraction p) p^(K-1)`` equations. Where no modulus gives that number (equations
-    of other lengths were mixed in, or validation data left out) it is the path's, or null.
+    splits together have ``int(A_fraction p) p^(K-1)`` equations. Where no modulus gives that number
+    (equations of other lengths were mixed in, or validation data left out) it is the path's, or null.
 
     Every second of its epochs is empty, because its iterator ends only where it is read once too often;
     ``halve_epochs`` counts the others. The logged rate goes by ``scheduled_learning_rate``.
