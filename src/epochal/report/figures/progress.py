@@ -101,12 +101,14 @@ def progress(run: RunLike, options: ProgressOptions) -> FigureSpec:
         Panel(
             x=step_axis(run, options.x),
             y=y,
-            layers=tuple(replace(layer, where=("facet", name)) for layer in layers),
+            layers=tuple(
+                replace(layer, where=("facet", name) if len(names) > 1 else None) for layer in layers
+            ),
             title=name if len(names) > 1 else "",
             height=280 if len(names) == 1 else 230,
         )
         for name in names
-    )  # fmt: skip
+    )
     return FigureSpec(
         name="progress",
         title="Progress measures",

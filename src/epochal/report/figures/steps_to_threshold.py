@@ -33,7 +33,7 @@ SETTINGS = "settings"
 
 
 class ThresholdOptions(Options):
-    x: str = option("auto", "varied field along x; auto = the one with most values")
+    x: str = option("auto", "varied field along x; auto = train_fraction, else the one with most values")
     threshold: float = option(0.99, "value that counts as reached")
     columns: tuple[str, ...] = option(("train_accuracy", "val_accuracy"), "columns, as a,b")
     x_scale: FieldScale = option("auto", "scale of the field")
@@ -61,7 +61,8 @@ def steps_to_threshold(run: RunLike, options: ThresholdOptions) -> FigureSpec:
     if not options.columns:
         raise UserError("columns= is empty; give columns=train_accuracy,val_accuracy")
     taken = () if options.panels in ("auto", "none", SETTINGS) else (options.panels,)
-    x = chosen_field(run, options.x, option="x", besides=taken)
+    has_fraction = options.x == "auto" and FRACTION in varied_fields(run) and FRACTION not in taken
+    x = FRACTION if has_fraction else chosen_field(run, options.x, option="x", besides=taken)
     facet = _facet(run, x, options.panels)
     along = values_of(run, x)
     axis = field_axis(x, ordered(list(along.values())), options.x_scale)
