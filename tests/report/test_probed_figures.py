@@ -10,7 +10,7 @@ import pytest
 from epochal.core.values.errors import UserError
 from epochal.core.values.figure import FigureSpec, Shades
 from epochal.report import figures
-from epochal.report.charts import PANEL_WIDTH, figure_chart, vega_lite
+from epochal.report.charts import PANEL_WIDTH, figure_chart, panel_json, vega_lite
 from epochal.report.figures import page_figures
 from epochal.report.figures.circle import readable
 from epochal.report.figures.spectrum import edges_between
@@ -108,6 +108,8 @@ def test_the_circle_has_a_square_panel_per_step(run: FakeRun) -> None:
     for width in (PANEL_WIDTH, 120.0):
         drawn = vega_lite(thinned(spec), panel_width=width)
         assert all(p["width"] == p["height"] == width for row in drawn["vconcat"] for p in row["hconcat"])
+    on_page = panel_json(spec, spec.panels[0], width="container")
+    assert on_page["width"] == on_page["height"] == PANEL_WIDTH
     domains = [panel.x.domain for panel in spec.panels]
     assert domains == [panel.y.domain for panel in spec.panels] and len(set(domains)) == 3
     flat = figures.find("circle").of(run, {"plane": "principal", "steps": "last"})
