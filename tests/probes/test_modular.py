@@ -131,14 +131,14 @@ def test_other_operations_are_addition_after_relabelling(operation: str) -> None
         else:
             heights = [0.0] * P
         rows.append((a, b, answer, heights))
-    a, b, answer = (torch.tensor([row[place] for row in rows]) for place in range(3))
+    first, second, answers = (torch.tensor([row[place] for row in rows]) for place in range(3))
     logits = torch.tensor([row[3] for row in rows], dtype=torch.float64)
     parts = {"train": torch.arange(len(rows)) % 2 == 0, "val": torch.arange(len(rows)) % 2 == 1}
     view = GivenView(
         given_task=Table(operation, P),
         given_logits={split: logits[rows] for split, rows in parts.items()},
-        given_targets={split: answer[rows] for split, rows in parts.items()},
-        given_factors={split: {"a": a[rows], "b": b[rows]} for split, rows in parts.items()},
+        given_targets={split: answers[rows] for split, rows in parts.items()},
+        given_factors={split: {"a": first[rows], "b": second[rows]} for split, rows in parts.items()},
     )
     seen = values("logit_alignment", view)
     assert seen["logit_alignment"] == pytest.approx(1, rel=1e-9)
@@ -157,8 +157,9 @@ def test_the_embedding_is_read_by_the_tokens_of_the_first_operand() -> None:
     rows = torch.cat([torch.randn(5, 2, generator=torch.Generator().manual_seed(0)) * 9, torch.zeros(P, 2)])
     rows[5:] = view.given_params["embed.weight"]
     moved = replace(view, given_inputs=inputs, given_params={"embed.weight": rows})
+    strength = math.sqrt(P)
     assert values("embedding_spectrum", moved)["embedding_spectrum"] == pytest.approx(
-        values("embedding_spectrum", view)["embedding_spectrum"], abs=1e-6
+        [0, 0, strength, 0, 0, 0, 0], abs=1e-6
     )
 
 
@@ -187,6 +188,9 @@ def test_spectra_of_random_weights_are_at_their_nulls() -> None:
     view, f = random_embedding(p, width), p // 2
     ratio = values("inverse_participation_ratio", view)["inverse_participation_ratio"]
     assert ratio == pytest.approx(2 / (f + 1), rel=0.05)
+    shifted = replace(view, given_params={"embed.weight": view.given_params["embed.weight"] + 10})
+    moved = values("inverse_participation_ratio", shifted)["inverse_participation_ratio"]
+    assert moved == pytest.approx(ratio, rel=1e-9), "a constant is no wave"
     # Norms are of 2 x width normals each: Gini is spread / (mean sqrt(pi)) of nearly normal numbers.
     gini = values("embedding_gini", view)["embedding_gini"]
     assert gini == pytest.approx(1 / math.sqrt(4 * math.pi * width), rel=0.3)
@@ -276,7 +280,7 @@ def changed(**given: Any) -> GivenView:
         ("key_frequencies", changed(), {"number": 9}, "number=9 is outside 1 to 6"),
         ("embedding_circle", changed(), {"frequency": 7}, "frequency=7 is outside 1 to 6"),
         ("embedding_spectrum", changed(given_params={"w": torch.zeros(3, 3)}), {}, "it has w"),
-        ("neuron_frequencies", changed(), {"site": "layer.0"}, "is no site of this network; it has block.0.mlp"),
+        ("neuron_frequencies", changed(), {"site": "x"}, "is no site of this network; it has block.0.mlp"),
         ("attention_pattern", changed(), {}, "this network has no attention; its sites are block.0.mlp"),
     ],
 )  # fmt: skip

@@ -39,6 +39,7 @@ def box(
 
 @pytest.mark.parametrize("seed", range(5))
 def test_sharpness_is_the_highest_corner_of_a_convex_loss(seed: int) -> None:
+    """In a box so large that corners differ and searches end at several: thirty of them find the highest."""
     rng = np.random.default_rng(seed)
     flat, middle = torch.tensor(rng.normal(size=30)), torch.tensor(rng.normal(size=30))
     root = torch.tensor(rng.normal(size=(30, 30))) / 5
@@ -47,14 +48,18 @@ def test_sharpness_is_the_highest_corner_of_a_convex_loss(seed: int) -> None:
     def loss(at: torch.Tensor) -> torch.Tensor:
         return (at - middle) @ hessian @ (at - middle)
 
-    directions, reach = box(6, flat, 0.05)
+    directions, reach = box(6, flat, 1.0)
     corners = [
         loss(flat + torch.tensor(directions @ (reach * signs))).item() for signs in product((-1, 1), repeat=6)
     ]
     here = loss(flat).item()
     highest = (max(corners) - here) / (1 + here) * 100
     seen = value(
-        "sharpness", GivenView(given_params={"w": flat}, given_loss=loss), epsilon=0.05, dimensions=6
+        "sharpness",
+        GivenView(given_params={"w": flat}, given_loss=loss),
+        epsilon=1.0,
+        dimensions=6,
+        searches=30,
     )
     assert seen["sharpness"] == pytest.approx(highest, rel=1e-6) and highest > 0
 
@@ -64,9 +69,11 @@ def test_sharpness_at_a_minimum_is_above_zero_and_grows_with_curvature() -> None
     flat = torch.linspace(-1, 1, 20, dtype=torch.float64)
     found = []
     for curvature in (1.0, 10.0):
-        view = GivenView(
-            given_params={"w": flat}, given_loss=lambda at, c=curvature: c * ((at - flat) ** 2).sum()
-        )
+
+        def loss(at: torch.Tensor, c: float = curvature) -> torch.Tensor:
+            return c * ((at - flat) ** 2).sum()
+
+        view = GivenView(given_params={"w": flat}, given_loss=loss)
         found.append(float(value("sharpness", view)["sharpness"]))
     assert found[0] > 0 and found[1] == pytest.approx(10 * found[0], rel=1e-9)
 
@@ -105,8 +112,8 @@ def test_the_loss_at_the_parameters_is_the_loss_and_its_slope_the_gradient() -> 
     step = 1e-6 * gradient / gradient.norm()
     rise = (view.loss_at("train", view.flat + step) - view.loss_at("train", view.flat - step)) / 2e-6
     assert rise.item() == pytest.approx(gradient.norm().item(), rel=1e-6)
-    sam = find("sam_sharpness").configured(find("sam_sharpness").options(radius=1e-6)).measure(view)
-    assert sam["sam_sharpness"].item() == pytest.approx(1e-6 * gradient.norm().item(), rel=1e-3)
+    sam = value("sam_sharpness", view, radius=1e-6)["sam_sharpness"]
+    assert sam == pytest.approx(1e-6 * gradient.norm().item(), rel=1e-3)
 
 
 def test_collapse_is_where_the_gradient_of_the_loss_is_zero() -> None:
@@ -116,7 +123,7 @@ def test_collapse_is_where_the_gradient_of_the_loss_is_zero() -> None:
     targets = logits.argmax(-1)
     targets[::5] = 0
     leaf = logits.clone().requires_grad_()
-    torch.nn.functional.cross_entropy(leaf, targets, reduction="sum").backward()  # type: ignore[no-untyped-call]
+    torch.nn.functional.cross_entropy(leaf, targets, reduction="sum").backward()
     assert leaf.grad is not None
     is_zero = (leaf.grad == 0).all(-1).double().mean().item()
     seen = value(

@@ -20,7 +20,7 @@ from epochal.probes.modular.weights import WeightOptions, profiles
     unit="fraction",
     low=0.0,
     high=1.0,
-    null="0 for a flat spectrum; little above it for random weights, about 0.4 / sqrt(width)",
+    null="0 for a flat spectrum; little above it for random weights, about 0.28 / sqrt(width)",
     cost="one pass over a weight matrix",
     source="Nanda et al. 2023, section 5.1; norms of the frequencies from 1 on, without the constant",
 )

@@ -32,7 +32,7 @@ class NeuronOptions(Options):
     unit="fraction",
     low=0.0,
     high=1.0 + 1e-9,
-    null="a little above 8 / p^2 for activations without structure: 8 of p^2 waves are of one frequency",
+    null="8 / p^2 for noise; some 6 / p for random networks, whose neurons are nearly f(a) + g(b)",
     cost="one evaluation with activations, and a transform of [p, p, neurons]",
     source="Nanda et al. 2023, section 4.3: variance in waves of one frequency, of degree two at most",
 )
