@@ -17,6 +17,7 @@ KINDS = {
     "jsonl": "table",
     "parquet": "table",
 }
+EPOCHS = ("halved", "logged")
 
 
 @app.command("import")
@@ -33,6 +34,9 @@ def bring(
     step_offset: Annotated[
         int | None, typer.Option(metavar="N", help="Added to steps to make them completed updates.")
     ] = None,
+    epochs: Annotated[
+        str, typer.Option(metavar="WHICH", help="MIML-grokking counts epochs twice: halved, or logged.")
+    ] = "halved",
     runs: RunsOption = None,
 ) -> None:
     """Make a run of logs from elsewhere. The same logs are the same run."""
@@ -40,16 +44,21 @@ def bring(
     from epochal.launch.importing import import_found
     from epochal.report.page import write_report
     from epochal.store.foreign.columns import Reading
+    from epochal.store.foreign.copies import without_copies
+    from epochal.store.foreign.miml import in_our_terms, is_miml
     from epochal.store.foreign.population import population
     from epochal.store.foreign.sources import read_logs
     from epochal.store.run import load
 
     if kind not in KINDS:
         raise UserError(f"import {kind}: no such kind of logs{did_you_mean(kind, KINDS)}")
-    logs = [log for path in dict.fromkeys(paths) for log in read_logs(path)]
+    if epochs not in EPOCHS:
+        raise UserError(f"--epochs {epochs} is not one of {', '.join(EPOCHS)}")
+    logs = without_copies([log for path in dict.fromkeys(paths) for log in read_logs(path)])
     for log in logs:
         if not log.program.startswith(KINDS[kind]):
             raise UserError(f"{log.path} is a log of kind {log.program}, not {kind}; import it as what it is")
+    logs = [in_our_terms(log, halve_epochs=epochs == "halved") if is_miml(log) else log for log in logs]
     arms = tuple(word.strip() for word in arm.split(",") if word.strip())
     reading = Reading(step=step, run=run, value=value, arms=arms, percent=percent, offset=step_offset)
     found, _ = population(logs, reading)

@@ -28,6 +28,10 @@ def figure(
         FORMATS
     ),
     show_list: Annotated[bool, typer.Option("--list", help="List the figures, or one's options.")] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD=VALUES", help="Draw the members with these values: optimizer=adamw."),
+    ] = None,
     runs: RunsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -44,13 +48,14 @@ def figure(
     settings, preset = settings_of([word for word in words or () if word not in names])
     if preset is not None:
         settings["preset"] = preset
-    _write(found, names, settings, runs, directory, width, font, formats)
+    _write(found, names, settings, only or (), runs, directory, width, font, formats)
 
 
 def _write(
     found: Any,
     names: Sequence[str],
     settings: dict[str, object],
+    kept: Sequence[str],
     runs: Path | None,
     directory: Path,
     width: str,
@@ -60,6 +65,7 @@ def _write(
     from epochal.api import runs_folder
     from epochal.report.files import save_figure
     from epochal.report.lengths import inches, points
+    from epochal.report.selecting import only
     from epochal.report.several import together
     from epochal.store.catalog import find_run
     from epochal.store.run import load
@@ -72,7 +78,15 @@ def _write(
     if not names:
         raise UserError(f"figure {found.name} needs a run; `epochal ls` lists them")
     paths = dict.fromkeys(find_run(name, runs_folder(runs)).resolve() for name in names)
-    spec = found.of(together([load(path) for path in paths]), {k: str(v) for k, v in settings.items()})
+    wanted: dict[str, str] = {}
+    for word in kept:
+        field, equals, values = word.partition("=")
+        if not (field and equals and values) or field in wanted:
+            problem = "names its field again" if field in wanted else "is no FIELD=VALUES"
+            raise UserError(f"--only {word} {problem}; write --only {field or 'weight_decay'}=0.1,1")
+        wanted[field] = values
+    run = only(together([load(path) for path in paths]), wanted)
+    spec = found.of(run, {k: str(v) for k, v in settings.items()})
     for path in save_figure(spec, directory, chosen, width_inches, font_points):  # type: ignore[arg-type]
         typer.echo(path)
     typer.echo(f"\n{spec.caption}")

@@ -14,6 +14,8 @@ FieldScale = Literal["auto", "log", "linear", "category"]
 WIDE = 20
 """From this ratio of the largest to the smallest value on, a field's axis is logarithmic."""
 COVERAGE = 0.95
+WIDEST = 0.03
+"""Share of the axis that lines side by side take up: farther apart, they seem to lie at other values."""
 
 
 def chosen_field(run: RunLike, given: str, *, option: str, besides: Sequence[str] = ()) -> str:
@@ -81,13 +83,15 @@ def field_axis(field: str, values: Sequence[Cell], scale: FieldScale, *, margin:
 
 
 def places(values: Sequence[Cell], axis: Axis, line: int, num_lines: int) -> dict[Cell, Cell]:
-    """Where each value of the field is drawn: lines side by side, a third of the least gap wide."""
+    """Where each value of the field is drawn: lines side by side, a third of the least gap wide, at most
+    ``WIDEST`` of the axis."""
     distinct = ordered(values)
     if axis.scale == "category":
         return dict(short_texts(values))
     numbers = [float(str(v)) for v in distinct]
     laid = [math.log(v) for v in numbers] if axis.scale == "log" else numbers
-    shift = _least_gap(numbers, axis.scale) * ((line + 0.5) / num_lines - 0.5) / 3
+    width = min(_least_gap(numbers, axis.scale) / 3, WIDEST * (max(laid) - min(laid)))
+    shift = width * ((line + 0.5) / num_lines - 0.5)
     moved = [math.exp(at + shift) if axis.scale == "log" else at + shift for at in laid]
     return dict(zip(distinct, moved if num_lines > 1 else numbers, strict=True))
 

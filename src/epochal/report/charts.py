@@ -16,6 +16,8 @@ SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 
 PANEL_WIDTH = 330
 """Width in px of one panel on paper; on the page a panel takes the room there is."""
+TITLE_LETTERS = 52
+"""Of a line of a panel's title, where the panel's width is not known."""
 LINE = {"faint": 1.0, "plain": 1.3, "strong": 2.4}
 BAR = {"faint": (0.9, 0.35), "plain": (2.6, 0.5), "strong": (9.0, 0.35)}
 """Width in px and opacity of interval bars."""
@@ -59,8 +61,11 @@ def vega_lite(
     """
     room = panel_width * min(spec.per_row, len(spec.panels))
     legend = _legend_look(spec, room, font_px)
+    # A bold letter takes about 0.56 of the font's size.
+    letters = max(8, int(panel_width / (0.56 * font_px)))
     panels = [
-        panel_json(spec, panel, width=panel_width, legend=legend, label_px=label_px) for panel in spec.panels
+        panel_json(spec, panel, width=panel_width, legend=legend, label_px=label_px, letters=letters)
+        for panel in spec.panels
     ]
     rows = [{"hconcat": panels[i : i + spec.per_row]} for i in range(0, len(panels), spec.per_row)]
     tables = {name: records(table) for name, table in used_tables(spec).items()}
@@ -74,10 +79,12 @@ def panel_json(
     width: float | str,
     legend: Json | None = None,
     label_px: float = LABEL_PX,
+    letters: int = TITLE_LETTERS,
 ) -> Json:
     """One panel; its tables are named, not held: whoever draws it gives them.
 
-    Words beside an axis that are wider than ``label_px`` are cut.
+    Words beside an axis that are wider than ``label_px`` are cut. A title longer than ``letters`` has several
+    lines.
     """
     x = _channel(panel.x, _columns(panel, spec.tables, "x"), "x", label_px)
     y = _channel(panel.y, _columns(panel, spec.tables, "y"), "y", label_px)
@@ -86,11 +93,29 @@ def panel_json(
     has_text = any(layer.mark == "text" for layer in panel.layers)  # whose lines need their height
     is_free = isinstance(width, str) or has_text
     height = panel.height if is_free else round(panel.height * min(1.0, float(width) / PANEL_WIDTH))
-    return {"width": width, "height": height, "layer": layers} | (
-        {"title": panel.title if isinstance(width, str) else {"text": panel.title, "limit": round(width)}}
-        if panel.title
-        else {}
-    )
+    if panel.square:
+        width = height = panel.height if isinstance(width, str) else round(width)
+    return {"width": width, "height": height, "layer": layers} | _title(panel.title, letters, width)
+
+
+def _title(title: str, letters: int, width: float | str) -> Json:
+    """A panel's title in lines; where a panel has a width, one that is still too long is cut."""
+    if not title:
+        return {}
+    lines = _lines(title, letters)
+    text = lines if len(lines) > 1 else title
+    return {"title": text if isinstance(width, str) else {"text": text, "limit": round(width)}}
+
+
+def _lines(title: str, letters: int) -> list[str]:
+    """A title broken behind commas where it is longer than a line."""
+    lines: list[str] = []
+    for part in title.split(", "):
+        if lines and len(lines[-1]) + 2 + len(part) <= letters:
+            lines[-1] += f", {part}"
+        else:
+            lines = [*(f"{line}," if line is lines[-1] else line for line in lines), part]
+    return lines
 
 
 def used_tables(spec: FigureSpec) -> dict[str, Table]:

@@ -35,15 +35,16 @@ class CurveOptions(Options):
     x: Literal["log", "linear"] = option("log", "scale of the steps; log has a place for 0")
     y: Literal["auto", "log", "linear"] = option("auto", "scale of the values")
     colour: str = option("auto", "field that gives the colour; auto or none")
+    panels: str = option("auto", "field with a panel per value; auto or none")
 
 
 def curves_of(run: RunLike, options: CurveOptions) -> Curves:
     """What the curves of a run share.
 
     Raises:
-        UserError: the field for the colour does not vary.
+        UserError: the field for the colour or the panels does not vary, or has too many values.
     """
-    groups = grouping(run, options.colour)
+    groups = grouping(run, options.colour, options.panels)
     return Curves(run=run, groups=groups, members=member_table(run, groups), x=step_axis(run, options.x))
 
 
@@ -76,7 +77,8 @@ def paired_figure(curves: Curves, name: str, options: CurveOptions) -> FigureSpe
     if colour is None:
         layers = [_layers(curves, column, tables, split=text, y=y.scale) for column, text in splits.items()]
         back_to_front = [layer for kind in zip(*layers, strict=True) for layer in _flat(kind)]
-        panels.append(Panel(x=curves.x, y=y, layers=tuple(back_to_front), height=300))
+        height = 200 if curves.groups.facet else 300
+        panels += _by_facet(curves, back_to_front, y, title="", height=height)
         colour = Colour(title="", values=tuple(SPLITS.values()))
     else:
         for column, text in splits.items():
@@ -90,7 +92,7 @@ def paired_figure(curves: Curves, name: str, options: CurveOptions) -> FigureSpe
         tables=tables,
         panels=tuple(panels),
         colour=colour,
-        per_row=max(1, len(curves.groups.facets)) if len(curves.groups.facets) in (2, 3) else 2,
+        per_row=_per_row(curves, len(panels)),
     )
 
 
@@ -138,18 +140,32 @@ def _cut(curves: Curves, columns: Sequence[str]) -> tuple[float, float] | None:
 def _panels(curves: Curves, column: str, tables: dict[str, Table], y: Axis, *, title: str) -> list[Panel]:
     """One panel per value of the facet field, or one alone."""
     kinds = _layers(curves, column, tables, split="", y=y.scale)
-    layers = [layer for kind in kinds for layer in kind]
+    return _by_facet(curves, [layer for kind in kinds for layer in kind], y, title=title)
+
+
+def _by_facet(
+    curves: Curves, layers: Sequence[Layer], y: Axis, *, title: str, height: int = 250
+) -> list[Panel]:
     if not curves.groups.facet:
-        return [Panel(x=curves.x, y=y, layers=tuple(layers), title=title)]
+        return [Panel(x=curves.x, y=y, layers=tuple(layers), title=title, height=height)]
     return [
         Panel(
             x=curves.x,
             y=y,
             layers=tuple(replace(layer, where=("facet", value)) for layer in layers),
             title=f"{title + ', ' if title else ''}{curves.groups.facet} = {value}",
+            height=height,
         )
         for value in curves.groups.facets
     ]
+
+
+def _per_row(curves: Curves, num_panels: int) -> int:
+    """A row per split where two or three panels are one's, else rows of four where there are many."""
+    num_facets = len(curves.groups.facets)
+    if num_facets in (2, 3):
+        return num_facets
+    return 2 if num_panels <= 4 else 3 if num_panels in (5, 6, 9) else 4
 
 
 def _layers(

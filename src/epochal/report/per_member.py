@@ -10,7 +10,7 @@ from epochal.core.values.nearest import did_you_mean
 from epochal.report.reading import RunLike, check_columns, measured_columns
 from epochal.report.timeline import PRIMARY
 
-Which = Literal["last", "best", "highest", "lowest"]
+Which = Literal["last", "best", "highest", "lowest", "first"]
 
 
 def passage_steps(run: RunLike, column: str, threshold: float) -> dict[int, float]:
@@ -48,7 +48,7 @@ def delays(run: RunLike) -> dict[int, float]:
 
 
 def column_values(run: RunLike, column: str, which: Which) -> dict[int, float]:
-    """A finite value of a column per member: its last, highest or lowest.
+    """A finite value of a column per member: its first, last, highest or lowest.
 
     ``best`` is the highest of an accuracy and the lowest of a loss.
 
@@ -61,7 +61,7 @@ def column_values(run: RunLike, column: str, which: Which) -> dict[int, float]:
             raise UserError(f"value=best is not known for {column}: take last, highest or lowest")
         which = "highest" if column.endswith("accuracy") else "lowest"
     value = pl.col(column).cast(pl.Float64)
-    how = {"last": value.last(), "highest": value.max(), "lowest": value.min()}[which]
+    how = {"first": value.first(), "last": value.last(), "highest": value.max(), "lowest": value.min()}[which]
     finite = run.metrics.filter(value.is_finite()).sort("member", "step")
     return dict(finite.group_by("member", maintain_order=True).agg(how.alias("value")).iter_rows())
 

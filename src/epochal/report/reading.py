@@ -17,6 +17,8 @@ KEYS = ("member", "step", "epoch")
 """Columns of the metrics that are not measures."""
 MAX_HUES = 8
 MAX_FACETS = 6
+MAX_PANELS = 16
+"""Of a field that was asked for."""
 MAX_GROUPS = 60
 
 
@@ -73,40 +75,53 @@ def is_replicate(field: str) -> bool:
     return field == "log" or field.startswith("seed") or field.endswith("_seed")
 
 
-def grouping(run: RunLike, colour: str = "auto") -> Grouping:
+def grouping(run: RunLike, colour: str = "auto", panels: str = "auto") -> Grouping:
     """Colour for the field with most values, panels for a second one, where the eye can tell them apart.
 
-    ``colour`` may name the field, or be ``none``.
+    ``colour`` and ``panels`` may name the field, or be ``none``.
 
     Raises:
-        UserError: members do not differ in that field, or it has more values than there are colours.
+        UserError: members do not differ in that field, or it has too many values.
     """
+    if panels == colour and panels not in ("auto", "none"):
+        raise UserError(f"colour={colour} and panels={panels} are one field; take none for one of them")
+    facet = panels if panels in ("auto", "none") else _panel_field(run, panels)
     if colour not in ("auto", "none"):
-        return _coloured_by(run, check_field(run, colour))
+        return _coloured_by(run, check_field(run, colour), facet)
     distinct = {f: _distinct(run.members[f]) for f in varied_fields(run) if not is_replicate(f)}
+    distinct |= {facet: _distinct(run.members[facet])} if facet not in ("auto", "none") else {}
     fields = [f for f, values in distinct.items() if len(values) > 1]
-    by_size = sorted(fields, key=lambda f: -len(distinct[f]))
+    by_size = sorted((f for f in fields if f != facet), key=lambda f: -len(distinct[f]))
     can_colour = [f for f in by_size if len(distinct[f]) <= (MAX_GROUPS if _is_number(run, f) else MAX_HUES)]
     field = can_colour[0] if can_colour and colour == "auto" else None
-    return _grouped(run, distinct, field)
+    return _grouped(run, distinct, field, facet)
 
 
-def _coloured_by(run: RunLike, field: str) -> Grouping:
-    distinct = {f: _distinct(run.members[f]) for f in varied_fields(run) if f == field or not is_replicate(f)}
+def _panel_field(run: RunLike, field: str) -> str:
+    num = len(_distinct(run.members[check_field(run, field)]))
+    if num > MAX_PANELS:
+        raise UserError(f"panels={field} has {num} values, more than {MAX_PANELS}; keep some with --only")
+    return field
+
+
+def _coloured_by(run: RunLike, field: str, facet: str) -> Grouping:
+    given = (field, facet)
+    distinct = {f: _distinct(run.members[f]) for f in varied_fields(run) if f in given or not is_replicate(f)}
     most = MAX_GROUPS if _is_number(run, field) else MAX_HUES
     if len(distinct[field]) > most:
         raise UserError(
             f"colour={field} has {len(distinct[field])} values, more than {most}; take another field"
         )
-    return _grouped(run, distinct, field)
+    return _grouped(run, distinct, field, facet)
 
 
-def _grouped(run: RunLike, distinct: Mapping[str, list[str]], colour: str | None) -> Grouping:
+def _grouped(run: RunLike, distinct: Mapping[str, list[str]], colour: str | None, panels: str) -> Grouping:
     fields = [f for f, values in distinct.items() if len(values) > 1]
     by_size = sorted(fields, key=lambda f: -len(distinct[f]))
     rest = [f for f in by_size if f != colour]
     can_facet = [f for f in rest if len(distinct[f]) <= MAX_FACETS and _crosses(run, colour, f)]
-    facet = can_facet[0] if can_facet and colour else None
+    facet = can_facet[0] if can_facet and colour and panels == "auto" else None
+    facet = panels if panels not in ("auto", "none") else facet
     return Grouping(
         colour=colour,
         facet=facet,

@@ -31,6 +31,14 @@ class Together:
     environment: Mapping[str, Any]
     schema: Mapping[str, Any]
     is_done: bool
+    parts: tuple[tuple[RunLike, int], ...] = ()
+    """The runs, each with the number of its first member."""
+
+
+def parts_of(run: RunLike) -> tuple[tuple[RunLike, int], ...]:
+    """The runs that a population is made of, each with the number of its first member: what lies in their
+    directories is found there."""
+    return run.parts if isinstance(run, Together) and run.parts else ((run, 0),)
 
 
 def together(runs: Sequence[RunLike]) -> RunLike:
@@ -61,6 +69,7 @@ def together(runs: Sequence[RunLike]) -> RunLike:
         environment={BY_MEMBER: _sizes(runs, starts)},
         schema={column: about for run in reversed(runs) for column, about in run.schema.items()},
         is_done=all(run.is_done for run in runs),
+        parts=tuple(zip(runs, starts, strict=True)),
     )
 
 

@@ -37,7 +37,8 @@ def thinned(spec: FigureSpec) -> FigureSpec:
     tables = dict(spec.tables)
     for name, uses in drawn.items():
         curves = [(panel, layer) for panel, layer in uses if layer.mark in ("line", "band")]
-        if len(curves) == len(uses):
+        is_laid_out = all("category" not in (panel.x.scale, panel.y.scale) for panel, _ in uses)
+        if len(curves) == len(uses) and is_laid_out:
             tables[name] = _thinned_table(tables[name], curves)
     return replace(spec, tables=tables)
 

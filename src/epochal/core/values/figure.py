@@ -64,7 +64,8 @@ class Layer:
     * ``point``: x, y, with ``shape``. ``text``: the column ``text`` at x, y.
     * ``interval``: a bar from x to x2 at y, or from y to y2 at x.
     * ``rule``: across the panel, at x or at y (the other one is None).
-    * ``cell``: the rectangle of a category x and a category y; without ``colour`` a grey one.
+    * ``cell``: the rectangle of a category x and a category y, or from x to x2 and from y to y2; without
+      ``colour`` a grey one.
 
     ``colour`` is a column with values of the figure's colour scale; without it a mark is drawn in the
     colour of the text. ``where`` keeps the rows with one value of one column. ``hover`` maps columns to
@@ -94,13 +95,17 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """One pair of axes and what is drawn between them, from back to front; ``height`` in px (1/72 inch)."""
+    """One pair of axes and what is drawn between them, from back to front; ``height`` in px (1/72 inch).
+
+    ``square``: as wide as high wherever it is drawn. A long title is broken into lines.
+    """
 
     x: Axis
     y: Axis
     layers: tuple[Layer, ...]
     title: str = ""
     height: int = 250
+    square: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from epochal.report.reading import MAX_GROUPS, MAX_HUES, RunLike, is_replicate, 
 
 class FinalOptions(Options):
     column: str = option("val_accuracy", "column of the metrics")
-    value: Which = option("last", "last finite value, best, highest or lowest")
+    value: Which = option("last", "last or first finite value, best, highest or lowest")
     x: str = option("auto", "varied field along x; auto = the one with most values")
     lines: str = option("auto", "field with a line per value; auto or none")
     x_scale: FieldScale = option("auto", "scale of the field")

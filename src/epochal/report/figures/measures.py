@@ -1,5 +1,7 @@
 """Every other recorded column against the step, a panel each."""
 
+import polars as pl
+
 from epochal.core.values.figure import FigureSpec
 from epochal.report.curves import CurveOptions, columns_of, curves_of, other_figure
 from epochal.report.figure import figure, option
@@ -11,8 +13,13 @@ class MeasureOptions(CurveOptions):
 
 
 def others(run: RunLike) -> list[str]:
+    """All but accuracy and loss, and but what other programs log as a column and is one number per member."""
     paired = [*columns_of(run, "accuracy"), *columns_of(run, "loss")]
-    return [column for column in measured_columns(run) if column not in paired]
+    rest = [column for column in measured_columns(run) if column not in paired]
+    if run.spec.get("experiment") != "imported" or not rest:
+        return rest
+    distinct = run.metrics.group_by("member").agg(pl.col(c).drop_nulls().n_unique() for c in rest)
+    return [column for column in rest if int(str(distinct[column].max())) > 1]
 
 
 def on_page(run: RunLike) -> MeasureOptions | None:

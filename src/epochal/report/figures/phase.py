@@ -23,6 +23,10 @@ class PhaseOptions(Options):
     value: str = option("class", "class, an event such as generalisation, delay, or a column: its last value")
     threshold: float = option(0.9, "accuracy from which a set counts as learned, for class")
     ratio: float = option(2.0, "grokking: validation was learned after more than this many times the steps")
+    delay: float = option(
+        0.0, "grokking: learned at least this many steps later, in place of the ratio; 0: ratio"
+    )
+    within: float = option(0.0, "steps in which a set must be learned; 0: all that were recorded")
     scale: str = option("auto", "scale of the colours: auto, log or linear")
 
 
@@ -69,13 +73,25 @@ def phase(run: RunLike, options: PhaseOptions) -> FigureSpec:
     return _numbers(run, options, groups, places, axes, height, pooled)
 
 
-def classes_of(run: RunLike, threshold: float, ratio: float) -> dict[int, str]:
-    """The class of each member by the first records at which its accuracies have reached the threshold."""
-    train, val = (passage_steps(run, column, threshold) for column in CURVES)
+def classes_of(
+    run: RunLike, threshold: float, ratio: float, delay: float = 0.0, within: float = 0.0
+) -> dict[int, str]:
+    """The class of each member by the first records at which its accuracies have reached the threshold.
+
+    Grokking is validation after more than ``ratio`` times the steps, or where ``delay`` is positive, at least
+    ``delay`` steps later. Liu et al. 2022 (table 1): threshold 0.9 within 100,000 steps, delay 1,000. What is
+    learned after ``within`` steps is not learned.
+    """
+    train, val = (
+        {m: step if not within or step <= within else math.inf for m, step in found.items()}
+        for found in (passage_steps(run, column, threshold) for column in CURVES)
+    )
     found = {}
     for member, learned in train.items():
         if math.isfinite(val[member]):
             is_late = val[member] > ratio * max(learned, 1.0)
+            if delay:
+                is_late = val[member] - learned >= delay
             found[member] = "grokking" if is_late else "comprehension"
         else:
             found[member] = "memorisation" if math.isfinite(learned) else "confusion"
@@ -91,7 +107,9 @@ def _classes(
     height: int,
     pooled: str,
 ) -> FigureSpec:
-    classes = classes_of(run, options.threshold, options.ratio)
+    if options.delay < 0 or options.within < 0:
+        raise UserError("delay and within are steps: 0 or more; Liu et al. take delay=1000 within=100000")
+    classes = classes_of(run, options.threshold, options.ratio, options.delay, options.within)
     rows, mixed = [], []
     for cell, place in places.items():
         ranks = sorted(CLASSES.index(classes[m]) for m in groups[cell])
@@ -105,9 +123,15 @@ def _classes(
     tables = {"cells": columns_table(rows)}
     many = max(map(len, groups.values())) > 1
     caption = (
-        f"Learned: the accuracy reached {options.threshold:g} at some record. Comprehension: training and "
-        f"validation data were learned; grokking: validation data after more than {options.ratio:g} times "
-        "the steps; memorisation: training data only; confusion: neither."
+        f"Learned: the accuracy reached {options.threshold:g} at some record"
+        + (f" up to step {options.within:,.0f}" if options.within else "")
+        + ". Comprehension: training and validation data were learned; grokking: validation data "
+        + (
+            f"{options.delay:,.0f} or more steps later"
+            if options.delay
+            else f"after more than {options.ratio:g} times the steps"
+        )
+        + "; memorisation: training data only; confusion: neither."
         + (" Cells show the median class of their members" if many else "")
         + ("; dots: members of a cell differ." if mixed else "." if many else "")
         + pooled

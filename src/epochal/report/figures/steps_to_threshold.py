@@ -19,30 +19,56 @@ from epochal.report.against import (
 from epochal.report.curves import SPLITS
 from epochal.report.figure import Options, figure, option
 from epochal.report.per_member import last_steps, passage_steps
-from epochal.report.reading import MAX_FACETS, RunLike, is_replicate, member_table, varied_fields
+from epochal.report.reading import (
+    MAX_FACETS,
+    RunLike,
+    is_replicate,
+    measured_columns,
+    member_table,
+    varied_fields,
+)
+from epochal.report.settings import settings_of
+
+SETTINGS = "settings"
 
 
 class ThresholdOptions(Options):
-    x: str = option("auto", "varied field along x; auto = the one with most values")
+    x: str = option("auto", "varied field along x; auto = train_fraction, else the one with most values")
     threshold: float = option(0.99, "value that counts as reached")
     columns: tuple[str, ...] = option(("train_accuracy", "val_accuracy"), "columns, as a,b")
     x_scale: FieldScale = option("auto", "scale of the field")
-    panels: str = option("auto", "second varied field, a panel each; auto or none")
+    panels: str = option("auto", "second varied field, a panel each; auto, none, or settings: all others")
+
+
+FRACTION = "train_fraction"
+
+
+def on_page(run: RunLike) -> ThresholdOptions | None:
+    """Where enough fractions were trained with for a curve over them."""
+    if FRACTION not in varied_fields(run) or run.members[FRACTION].n_unique() < 3:
+        return None
+    default = ThresholdOptions(x=FRACTION)
+    return default if set(default.columns) <= set(measured_columns(run)) else None
 
 
 @figure(
     "steps until accuracy reaches a threshold, against a varied field, with what was not reached",
     options=ThresholdOptions,
+    on_page=on_page,
+    place=35,
 )
 def steps_to_threshold(run: RunLike, options: ThresholdOptions) -> FigureSpec:
     if not options.columns:
         raise UserError("columns= is empty; give columns=train_accuracy,val_accuracy")
-    taken = () if options.panels in ("auto", "none") else (options.panels,)
-    x = chosen_field(run, options.x, option="x", besides=taken)
+    taken = () if options.panels in ("auto", "none", SETTINGS) else (options.panels,)
+    has_fraction = options.x == "auto" and FRACTION in varied_fields(run) and FRACTION not in taken
+    x = FRACTION if has_fraction else chosen_field(run, options.x, option="x", besides=taken)
     facet = _facet(run, x, options.panels)
     along = values_of(run, x)
     axis = field_axis(x, ordered(list(along.values())), options.x_scale)
-    facets = values_of(run, facet) if facet else dict.fromkeys(along, "")
+    facets: dict[int, Cell] = dict.fromkeys(along, "")
+    if facet:
+        facets = dict(settings_of(run, besides=[x])) if facet == SETTINGS else values_of(run, facet)
     labels = dict(member_table(run).select("member", "label").iter_rows())
     ends = last_steps(run)
     points: list[dict[str, Cell]] = []
@@ -137,11 +163,13 @@ def _figure(
             x=axis,
             y=y,
             layers=tuple(replace(layer, where=("facet", name)) if facet else layer for layer in layers),
-            title=f"{facet} = {name}" if facet else "",
+            title=name if facet == SETTINGS else f"{facet} = {name}" if facet else "",
+            height=200 if len(names) > 3 else 250,
         )
         for name in names
     ]
-    pooled = [f for f in varied_fields(run) if not is_replicate(f) and f not in (facet, _field(axis, run))]
+    apart = (facet, _field(axis, run))
+    pooled = [f for f in varied_fields(run) if not is_replicate(f) and f not in apart and facet != SETTINGS]
     caption = (
         f"First record at which the value reached {options.threshold:g}. Points: members"
         + ("; triangles: not reached by that step." if censored else ".")
@@ -155,7 +183,7 @@ def _figure(
         caption=caption,
         tables=tables,
         panels=tuple(panels),
-        per_row=len(panels) if len(panels) in (2, 3) else 2,
+        per_row=len(panels) if len(panels) < 4 else 2 if len(panels) == 4 else 3 if len(panels) < 13 else 4,
         colour=Colour(title="", values=tuple(dict.fromkeys(map(_words, options.columns)))),
     )
 
@@ -167,6 +195,8 @@ def _field(axis: Axis, run: RunLike) -> str:
 def _facet(run: RunLike, x: str, given: str) -> str | None:
     if given == "none":
         return None
+    if given == SETTINGS:
+        return given
     if given != "auto":
         return chosen_field(run, given, option="panels", besides=(x,))
     others = [f for f in varied_fields(run) if f != x and not is_replicate(f)]

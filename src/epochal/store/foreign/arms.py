@@ -33,6 +33,8 @@ def arms_of(rows: pl.DataFrame, logs: Sequence[Log], reading: Reading, wanted: S
     given = tuple(name for name in reading.arms if name in rows.columns)
     if given:
         return Arms(columns=given, guessed=())
+    if all(log.is_told for log in logs):
+        return Arms(columns=(), guessed=())
     keys = ["_log", "_run"]
     candidates = [
         name

@@ -1,5 +1,6 @@
 """Lightning's CSV logs: ``metrics.csv`` with interleaved rows, ``hparams.yaml`` beside it."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,9 @@ from epochal.store.foreign.hparams import read_hparams
 from epochal.store.foreign.log import Log
 from epochal.store.foreign.tables import read_csv
 
-METRICS, HPARAMS = "metrics.csv", "hparams.yaml"
+METRICS = re.compile(r"metrics(?P<copy> \(\d+\))?\.csv")
+"""Downloads of one name into one folder are numbered: ``metrics (1).csv`` is a run of its own."""
+HPARAMS = "hparams.yaml"
 
 
 def read_lightning(path: Path) -> Log:
@@ -25,7 +28,7 @@ def read_lightning(path: Path) -> Log:
         raise UserError(
             f"{path} has no column step, which a Lightning log has; analyse it as CSV with --step"
         )
-    beside = path.with_name(HPARAMS)
+    beside = _hparams(path)
     return replace(
         log,
         program="Lightning",
@@ -37,16 +40,24 @@ def read_lightning(path: Path) -> Log:
 
 def is_lightning(path: Path) -> bool:
     """Whether a file is a Lightning log: its name, and the columns or the file that belong to one."""
-    if path.name != METRICS or not path.is_file():
+    if not METRICS.fullmatch(path.name) or not path.is_file():
         return False
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         header = [name.strip().strip('"') for name in file.readline().split(",")]
-    return "step" in header and ("epoch" in header or path.with_name(HPARAMS).exists())
+    return "step" in header and ("epoch" in header or _hparams(path).exists())
 
 
 def lightning_files(folder: Path) -> list[Path]:
     """Every ``metrics.csv`` in or below a folder, ``version_2`` before ``version_10``."""
-    return sorted((p for p in folder.rglob(METRICS) if p.is_file()), key=_natural)
+    found = (p for p in folder.rglob("metrics*.csv") if METRICS.fullmatch(p.name) and p.is_file())
+    return sorted(found, key=_natural)
+
+
+def _hparams(path: Path) -> Path:
+    """``hparams (1).yaml`` of ``metrics (1).csv`` where there is one, else what lies there for all."""
+    match = METRICS.fullmatch(path.name)
+    numbered = path.with_name(f"hparams{(match and match['copy']) or ''}.yaml")
+    return numbered if numbered.exists() else path.with_name(HPARAMS)
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:

@@ -15,7 +15,8 @@ class Log:
 
     Columns hold numbers or text. ``fields`` are hyperparameters that stand beside the table. ``step_column``
     and ``run_column`` are set where the format fixes them; ``step_offset`` is what turns steps into completed
-    updates. ``notes`` say what was left out.
+    updates. ``notes`` say what was left out. ``is_told``: the fields are all that the run is made of, so that
+    neither its path nor its columns are searched for more.
     """
 
     path: Path
@@ -26,3 +27,4 @@ class Log:
     step_offset: int = 0
     run_column: str | None = None
     notes: tuple[str, ...] = ()
+    is_told: bool = False

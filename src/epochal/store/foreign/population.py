@@ -32,7 +32,7 @@ def population(logs: Sequence[Log], reading: Reading) -> tuple[Found, str]:
         notes += log.notes
         frame = records(log, columns, wanted, reading)
         frames.append(frame.with_columns(pl.lit(label).alias("_log")))
-        fields.append({**fields_of(label), **log.fields})
+        fields.append({**({} if log.is_told else fields_of(label)), **log.fields})
     rows = pl.concat(frames, how="diagonal_relaxed")
     arms = arms_of(rows, logs, reading, [*wanted])
     merged, clashes = merged_records(rows, ["_log", "_run", *arms.columns], logs, reading)

@@ -1,0 +1,63 @@
+"""Columns that were recorded in training, or measured on snapshots afterwards; arrays too."""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from epochal.core.values.errors import UserError
+from epochal.report.reading import RunLike
+from epochal.report.several import parts_of
+from epochal.store.documents import read_json, read_parquet
+from epochal.store.paths import RunPaths
+
+
+def has_columns(run: RunLike, columns: Sequence[str]) -> bool:
+    """Whether all of them are there, in the records or in one table of a probe."""
+    return set(columns) <= set(run.metrics.columns) or any(
+        files_with(part, columns) for part, _ in parts_of(run)
+    )
+
+
+def rows_with(run: RunLike, columns: Sequence[str], probe: str, table: str = "") -> pl.DataFrame:
+    """``member``, ``step`` and these columns, by member and step; what was recorded comes before tables.
+
+    Several tables of one probe (other options) are told apart by ``table``, a part of a file's name.
+
+    Raises:
+        UserError: nowhere, with the command that measures it; or in several tables.
+    """
+    wanted = ["member", "step", *columns]
+    if not table and set(columns) <= set(run.metrics.columns):
+        frame = run.metrics.select(wanted).drop_nulls()
+        if len(frame):
+            return frame.sort("member", "step")
+    frames = []
+    for part, start in parts_of(run):
+        files = [name for name in files_with(part, columns) if table in name]
+        if len(files) > 1:
+            raise UserError(
+                f"{part.name} has {columns[0]} in {len(files)} tables; choose one with table=: "
+                f"{', '.join(files)}"
+            )
+        for name in files:
+            found = read_parquet(RunPaths(part.path).probes / name).select(wanted).drop_nulls()
+            frames.append(found.with_columns(pl.col("member").cast(pl.Int64) + start))
+    frame = pl.concat(frames) if frames else pl.DataFrame(schema={"member": pl.Int64})
+    frame = frame.filter(pl.col("member").is_in(run.members["member"].to_list()))
+    if not len(frame):
+        place = f"no table {table} with" if table else "no"
+        raise UserError(
+            f"{run.name} has {place} {columns[0]}: measure its snapshots with "
+            f"`epochal probe {run.name} {probe}`"
+        )
+    return frame.sort("member", "step")
+
+
+def files_with(run: RunLike, columns: Sequence[str]) -> list[str]:
+    """Tables of probes, measured afterwards, that have all of these columns."""
+    found = []
+    for about in sorted(RunPaths(run.path).probes.glob("*.json")):
+        file = about.with_suffix(".parquet")
+        if file.exists() and set(columns) <= set(read_json(about).get("columns", {})):
+            found.append(file.name)
+    return found
