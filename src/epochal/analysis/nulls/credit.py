@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from epochal.analysis.nulls.directions import Directions, as_matrix, cosines, directions
 from epochal.analysis.nulls.enough import check_draws
 from epochal.analysis.nulls.fresh import fresh_statistics
-from epochal.analysis.nulls.rules import check_rule
+from epochal.analysis.nulls.rules import check_fresh
 from epochal.analysis.nulls.variance import exact_variance, moment
 from epochal.core.values.errors import UserError
 
@@ -23,11 +23,11 @@ class CreditNull:
 
     ``statistic`` T in [-1, 1], 0 under no effect; ``null_mean`` (0 for fresh feedback) and ``null_sd`` of T;
     ``z`` = (T - mean) / sd; ``p`` by Monte Carlo, two-sided, at least 1 / (draws + 1).
-    ``isometric_reference`` is the largest T that an isometric B could have (others can have more), ``n_eff`` = 1 / ||M||_F^2 with M =
-    G^T E / n of unit rows: the sd is 1 / sqrt(d n_eff), as if n_eff samples were independent;
-    ``leading_variance`` = ||M||_F^2 / d. These three are None where the credit is not B e. Over
-    ``num_samples``; those with a zero error, gradient or credit have no cosine and are counted; NaN where no
-    sample has one. ``null_statistics`` ``[K]`` if asked for.
+    ``isometric_reference`` = ||M||_* with M = G^T E / n of unit rows: the largest T of an isometric B, though
+    others can have more. ``leading_variance`` = ||M||_F^2 / d = 1 / (d ``n_eff``), as of ``n_eff`` independent
+    samples. These three are None where the credit is not B e. Over ``num_samples``; those with a zero error,
+    gradient or credit have no cosine and are counted; NaN where no sample has one. ``null_statistics``
+    ``[K]`` if asked for.
     """
 
     statistic: float
@@ -80,7 +80,7 @@ def credit_cosine(
 
     Source: Phipson & Smyth 2010, SAGMB 9, 39 (the +1).
     """
-    check_rule(rule, "fresh feedback")
+    check_fresh(rule)
     check_draws(draws, alpha, num_tests)
     known = directions(errors, gradients)
     matrix = as_feedback(feedback, known)

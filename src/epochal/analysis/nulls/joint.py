@@ -13,7 +13,7 @@ from epochal.analysis.nulls.credit import CreditNull, against, as_feedback, two_
 from epochal.analysis.nulls.directions import Directions, directions
 from epochal.analysis.nulls.enough import check_draws
 from epochal.analysis.nulls.fresh import fresh_statistics
-from epochal.analysis.nulls.rules import check_rule
+from epochal.analysis.nulls.rules import check_fresh
 from epochal.core.values.errors import UserError
 
 Array = NDArray[np.float64]
@@ -106,7 +106,7 @@ def joint(
 
     Source: Westfall & Young 1993, Resampling-Based Multiple Testing, algorithm 4.1.
     """
-    check_rule(rule, "fresh feedback")
+    check_fresh(rule)
     check_draws(draws, alpha)
     check_names([(site.name, site.checkpoint) for site in sites])
     known: list[Directions] = []

@@ -93,8 +93,8 @@ def published(
     """The published control on errors ``[n, C]``, gradients ``[n, d]`` of layers 0 .. L and L feedbacks.
 
     ``fresh`` are the sets of feedback that were drawn afresh; else 20 by NumPy, from seeds 10000 + k. Layer l
-    uses feedback min(l, L - 1). As there, a norm is at least 1e-30 and a zero vector counts as cosine 0; the null
-    leaves such samples out. ``draws``, ``seed``, ``alpha`` are those of the null.
+    uses feedback min(l, L - 1). As there, a norm is at least 1e-30 and a zero vector counts as cosine 0; the
+    null leaves such samples out. ``draws``, ``seed``, ``alpha`` are those of the null.
 
     Raises:
         UserError: as ``joint``; for fewer than two layers.

@@ -11,7 +11,7 @@ from epochal.analysis.nulls.credit import CreditNull, two_sided
 from epochal.analysis.nulls.directions import as_matrix, cosines, unit_rows
 from epochal.analysis.nulls.enough import check_draws
 from epochal.analysis.nulls.joint import Joint, check_names, family
-from epochal.analysis.nulls.rules import check_rule
+from epochal.analysis.nulls.rules import null_of
 from epochal.core.values.errors import UserError
 
 Array = NDArray[np.float64]
@@ -32,7 +32,7 @@ def redraw(
     * ``credit``, ``gradients``: ``[n, d]`` by site, of the network and the feedback it was trained with.
     * ``recompute(seed)``: the credits of the same samples, the network frozen, all feedback drawn anew from
       that seed with the law and the sharing of training; ``draws`` calls. The gradients stay.
-    * ``rule``: ``"fa"``, ``"drtp"`` or ``"pepita"``.
+    * ``rule``: ``"fa"``, ``"drtp"``, ``"pepita"``, or ``"dfa"`` where a site's credit carries a mask.
 
     p = (1 + #{|T_k - m| >= |T - m|}) / (K + 1) per site, adjusted over sites by max-|z|, is exact under the
     null that the feedback of training is independent of the network. The mean m (``null_mean``) and
@@ -40,10 +40,10 @@ def redraw(
     or weights with the gradient may be aligned under *any* feedback.
 
     Raises:
-        UserError: for a rule with another null or none, sites or shapes that differ between calls, too few
+        UserError: for a rule without a null, sites or shapes that differ between calls, too few
             draws.
     """
-    check_rule(rule, "redraw")
+    null_of(rule)
     check_draws(draws, alpha)
     names = list(credit)
     check_names([(name, 0) for name in names])

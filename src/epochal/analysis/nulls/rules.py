@@ -46,12 +46,10 @@ def null_of(rule: str) -> Null:
     )
 
 
-def check_rule(rule: str, null: Null) -> None:
-    """Refuses a rule whose null is another one."""
-    own = null_of(rule)
-    if own != null:
-        other = {
-            "redraw": "its credit passes through the network: use redraw, which computes it again",
-            "fresh feedback": "its credit is B e alone: use credit_cosine or joint, which have a closed form",
-        }
-        raise UserError(f"rule={rule!r} has the null {own!r}, not {null!r}: {other[own]}")
+def check_fresh(rule: str) -> None:
+    """Refuses a rule for whose credit fresh feedback alone is no null."""
+    if null_of(rule) == "redraw":
+        raise UserError(
+            f"rule={rule!r} sends its credit through the network, so fresh feedback alone is no null for it: "
+            "use redraw, which computes the credit again"
+        )
