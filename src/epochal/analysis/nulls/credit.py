@@ -24,7 +24,7 @@ class CreditNull:
     ``statistic`` T in [-1, 1], 0 under no effect; ``null_mean`` (0 for fresh feedback) and ``null_sd`` of T;
     ``z`` = (T - mean) / sd; ``p`` by Monte Carlo, two-sided, at least 1 / (draws + 1).
     ``isometric_reference`` = ||M||_* with M = G^T E / n of unit rows: the largest T of an isometric B, though
-    others can have more. ``leading_variance`` = ||M||_F^2 / d = 1 / (d ``n_eff``), as of ``n_eff`` independent
+    others can have more. ``leading_variance`` = ||M||_F^2 / d = 1 / (d n_eff): that of ``n_eff`` independent
     samples. These three are None where the credit is not B e. Over ``num_samples``; those with a zero error,
     gradient or credit have no cosine and are counted; NaN where no sample has one. ``null_statistics``
     ``[K]`` if asked for.
