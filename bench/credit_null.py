@@ -5,7 +5,7 @@
 Per size: seconds of 1,000 draws (``fresh_statistics``), of as many one after the other in plain NumPy (from a
 twentieth of them), of the closed form; the share of the measured rate of a large matrix product (float32, or
 float64 below 32 features) that the 2 n d C operations of a draw reach; the most memory held. Ways run in
-turns in one process. CPU seconds are those of all threads, which a busy machine changes less than the clock's.
+turns in one process. CPU seconds are those of all threads, which change less on a busy machine.
 """
 
 import platform

@@ -143,8 +143,8 @@ def networks(replicates: int) -> list[str]:
         "",
         f"sd of T under fresh feedback by {num_draws} draws (error {1 / math.sqrt(2 * num_draws):.1%}) and",
         "in closed form; leading order; 1 / sqrt(n d), which takes samples for independent. Kurtosis and",
-        f"rate of abs(z) > 1.96 over the draws; naive: rate over {num_naive} fresh feedbacks. Then the feedback",
-        "of training (which backpropagation never used): cosine, z, p, and the isometric reference.",
+        f"rate of abs(z) > 1.96 over the draws; naive: rate over {num_naive} fresh feedbacks. Then the",
+        "feedback of training (which backpropagation never used): cosine, z, p, and the isometric reference.",
         "",
         (
             "| network | site | drawn sd | exact | leading | 1 / sqrt(n d) | n_eff | kurtosis | z rejects | "

@@ -116,6 +116,18 @@ def test_samples_without_a_direction_are_left_out_and_counted() -> None:
     assert all(math.isnan(x) for x in (none.statistic, none.null_sd, none.z, none.p))
 
 
+def test_samples_that_cancel_have_no_variance() -> None:
+    g = generator(14)
+    errors, gradients = (
+        np.repeat(g.normal(size=(20, 5)), 2, axis=0),
+        np.repeat(g.normal(size=(20, 40)), 2, axis=0),
+    )
+    gradients[::2] *= -1
+    found = credit_cosine(errors, gradients, g.normal(size=(40, 5)))
+    assert found.null_sd == pytest.approx(0, abs=1e-9)
+    assert found.statistic == pytest.approx(0, abs=1e-15) and found.p == 1
+
+
 def test_draws_that_the_level_needs() -> None:
     assert [draws_needed(0.05), draws_needed(0.05, 5), draws_needed(0.001)] == [19, 99, 999]
     errors, gradients, feedback = some(10)

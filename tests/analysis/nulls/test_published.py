@@ -75,7 +75,9 @@ def test_refusals() -> None:
     errors, gradients, feedbacks = layers(7)
     with pytest.raises(UserError, match="at least two layers"):
         published(errors, gradients[:1], feedbacks)
-    with pytest.raises(UserError, match="fresh is empty"):
+    with pytest.raises(UserError, match="at least one set, each of 3 as in training, or None for 20"):
         published(errors, gradients, feedbacks, fresh=[])
+    with pytest.raises(UserError, match=r"sets of \[2, 3\] matrices"):
+        published(errors, gradients, feedbacks, fresh=[feedbacks, feedbacks[:2]])
     with pytest.raises(UserError, match="feedback 0 has shape"):
         published(errors, gradients, [feedbacks[0].T, *feedbacks[1:]])

@@ -103,6 +103,11 @@ def published(
         raise UserError(
             "gradients: give at least two layers, the first being the embedding, which is not deep"
         )
+    if fresh is not None and (not fresh or any(len(one) != len(feedbacks) for one in fresh)):
+        raise UserError(
+            f"fresh has sets of {sorted({len(x) for x in fresh})} matrices: give at least one set, each of "
+            f"{len(feedbacks)} as in training, or None for {DRAWS}"
+        )
     index = shared_feedback(len(gradients), len(feedbacks))
     known = [directions(errors, g) for g in gradients]
     e = as_matrix(errors, "errors", "[n, C]")
@@ -118,8 +123,6 @@ def published(
             for one in sets
         ]
     )
-    if len(table) < 2:
-        raise UserError("fresh is empty: give at least one set of feedback, or None for 20")
     family = joint(
         [
             Site(name=f"l{l}", errors=e, gradients=g, feedback=i)

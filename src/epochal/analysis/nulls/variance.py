@@ -54,7 +54,8 @@ def exact_variance(known: Directions) -> float:
         return math.nan
     if len(known) > FEW_SAMPLES and (by_series := variance_by_moments(known)) is not None:
         return by_series
-    return variance_by_pairs(known)
+    # Samples that cancel leave no variance, and rounding may leave less.
+    return max(variance_by_pairs(known), 0.0)
 
 
 def variance_by_pairs(known: Directions) -> float:
