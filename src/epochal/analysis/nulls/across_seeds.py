@@ -73,7 +73,7 @@ def across_seeds(
         low=low,
         high=high,
         num_runs=len(values),
-        null="a seed's alignment is as often against the gradient as along it" if flips else "a mean of 0",
+        null="alignment as often against the gradient as along it" if flips else "a mean of 0",
         p=p,
         margin=least or None,
         verdict=verdict,
