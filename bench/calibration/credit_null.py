@@ -156,8 +156,8 @@ def networks(replicates: int) -> list[str]:
 
 
 def power(replicates: int) -> list[str]:
-    rows, count = [], max(replicates // 25, 50)
-    for n in (32, 128, 1024):
+    rows, count = [], max(replicates // 50, 50)
+    for n in (32, 128, 512):
         cells = []
         for shift in (0.0, 1.0, 2.0, 2.8, 4.0):
             found = 0
@@ -183,7 +183,7 @@ def power(replicates: int) -> list[str]:
 
 
 def families(replicates: int) -> list[str]:
-    count = max(replicates // 5, 50)
+    count = max(replicates // 10, 50)
     rows = []
     for sites, checkpoints in ((5, 1), (5, 6)):
         hits = np.zeros(3)
@@ -253,7 +253,7 @@ def rules(replicates: int) -> list[str]:
 
 
 def rotations(replicates: int) -> list[str]:
-    rows, count = [], max(replicates // 10, 50)
+    rows, count = [], max(replicates // 20, 50)
     slopes: dict[str, Callable[[Array], Array]] = {
         "ReLU": lambda x: (x > 0).astype(float),
         "tanh": lambda x: 1 / np.cosh(x) ** 2,

@@ -117,15 +117,14 @@ def test_samples_without_a_direction_are_left_out_and_counted() -> None:
 
 
 def test_samples_that_cancel_have_no_variance() -> None:
-    g = generator(14)
-    errors, gradients = (
-        np.repeat(g.normal(size=(20, 5)), 2, axis=0),
-        np.repeat(g.normal(size=(20, 40)), 2, axis=0),
-    )
-    gradients[::2] *= -1
-    found = credit_cosine(errors, gradients, g.normal(size=(40, 5)))
-    assert found.null_sd == pytest.approx(0, abs=1e-9)
-    assert found.statistic == pytest.approx(0, abs=1e-15) and found.p == 1
+    for r in range(30):
+        g = generator(14, r)
+        errors, gradients = (np.repeat(g.normal(size=(20, k)), 2, axis=0) for k in (5, 40))
+        errors *= np.exp(g.normal(size=(40, 1)))
+        gradients[::2] *= -np.exp(g.normal(size=(20, 1)))
+        found = credit_cosine(errors, gradients, g.normal(size=(40, 5)), draws=19)
+        assert found.null_sd == pytest.approx(0, abs=1e-8)
+        assert found.statistic == pytest.approx(0, abs=1e-15) and found.p == 1
 
 
 def test_draws_that_the_level_needs() -> None:

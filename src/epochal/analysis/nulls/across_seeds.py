@@ -60,7 +60,7 @@ def across_seeds(
     p = min(1.0, 2 * min(centre.p_above(0.0), centre.p_below(0.0)))
     low, high = centre.interval(0.025)
     verdict: Verdict = "undecided"
-    if high < least or high < 0:
+    if high < least:
         verdict = "refuted"
     elif p <= alpha and centre.estimate > 0:
         verdict = "supported"
