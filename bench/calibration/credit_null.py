@@ -111,7 +111,7 @@ def levels(replicates: int) -> list[str]:
 
 
 def networks(replicates: int) -> list[str]:
-    num_draws, num_naive = (4000, 100) if replicates > 1000 else (400, 30)
+    num_draws, num_naive = (20_000, 100) if replicates > 1000 else (400, 30)
     rows = []
     for name, rule, steps, layers in (
         ("at its start", "bp", 0, (0, 2, 4)),
@@ -121,7 +121,9 @@ def networks(replicates: int) -> list[str]:
         errors, gradients, feedback = trained(rule, steps, 0)
         index = shared_feedback(len(gradients), len(feedback))
         for l in layers:
-            found = credit_cosine(errors, gradients[l], feedback[index[l]], draws=num_draws, keep_draws=True)
+            found = credit_cosine(
+                errors, gradients[l], feedback[index[l]], draws=num_draws, seed=len(rows), keep_draws=True
+            )
             null = found.null_statistics
             assert null is not None and found.leading_variance is not None
             g = stream(f"naive {name} {l}", 0)
