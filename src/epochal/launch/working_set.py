@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from epochal.core.values.spec import Spec
-from epochal.engine.population import initial_population
+from epochal.engine.population import Population, initial_population
 from epochal.engine.program import Program
 from epochal.engine.step import Stepper
 from epochal.experiments.catalog import Experiment
@@ -44,6 +44,21 @@ def try_alone(experiment: Experiment, member: Spec) -> Trial:
     """Trains a throwaway member for two updates: one is counted, one is timed."""
     program: Program = replace(experiment.build((member,)), executor="loop", is_compiled=False)
     population, stepper = initial_population(program), Stepper(program)
+    kept = _bytes_kept(population, stepper)
+    start = time.perf_counter()
+    stepper.update(population)
+    if program.device.type == "cuda":
+        torch.cuda.synchronize(program.device)
+    return Trial(bytes=kept, seconds=time.perf_counter() - start, device=program.device)
+
+
+def bytes_kept(program: Program) -> int:
+    """What one update of a program keeps from the forward for the backward pass."""
+    program = replace(program, executor="loop", is_compiled=False)
+    return _bytes_kept(initial_population(program), Stepper(program))
+
+
+def _bytes_kept(population: Population, stepper: Stepper) -> int:
     kept: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:
@@ -53,8 +68,4 @@ def try_alone(experiment: Experiment, member: Spec) -> Trial:
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         stepper.update(population)
-    start = time.perf_counter()
-    stepper.update(population)
-    if program.device.type == "cuda":
-        torch.cuda.synchronize(program.device)
-    return Trial(bytes=sum(kept.values()), seconds=time.perf_counter() - start, device=program.device)
+    return sum(kept.values())
