@@ -87,6 +87,18 @@ def test_ungrokking_is_a_rise_and_a_fall() -> None:
     assert all(e.low <= s * 100 <= e.high for e, s in zip(found.events, (45.4, 110.4), strict=True))
 
 
+@pytest.mark.parametrize("width", [10.0, 100.0])
+def test_a_full_loss_is_a_second_event(width: float) -> None:
+    steps = np.linspace(0, 3000, 61)
+    curve = logistic(steps, 0.2, 0.9, 1000.0, width) - logistic(steps, 0, 0.7, 2000.0, width)
+    for i in (3, 4, 5):
+        found = detect_all(steps, curve + 0.02 * generator(7, i).standard_normal(61), kind="accuracy")
+        assert [e.step for e in found.events] == pytest.approx([1000, 2000], abs=50)
+        assert [e.height for e in found.events] == pytest.approx([0.7, -0.7], abs=0.05)
+        for event, true in zip(found.events, (1000, 2000), strict=True):
+            assert true - 100 <= event.low <= true <= event.high <= true + 100
+
+
 def test_a_rollback_is_three_transitions() -> None:
     curve = logistic(t, 0.2, 0.8, 30.4, 4) - logistic(t, 0, 0.5, 80.5, 0.5) + logistic(t, 0, 0.5, 115.4, 4)
     found = detect_all(STEPS, curve + 0.01 * generator(5).standard_normal(T), kind="accuracy")

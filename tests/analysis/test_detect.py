@@ -129,6 +129,20 @@ def test_the_interval_covers(phi: float) -> None:
     assert misses < too_many(0.07, n)
 
 
+@pytest.mark.parametrize("num_records", [31, 61, 100])
+def test_a_rise_that_is_lost_again_is_one_event_with_an_interval_of_its_own(num_records: int) -> None:
+    steps = np.linspace(0, 3000, num_records)
+    gap = steps[1]
+    curve = logistic(steps, 0.2, 0.9, 1000.0, 10.0) - logistic(steps, 0, 0.7, 2000.0, 10.0)
+    for i in range(3):
+        values = np.clip(curve + 0.02 * generator(30, i).standard_normal(num_records), 0, 1)
+        event = detect(steps, values, kind="accuracy", seed=i)
+        true = 1000 if event.height > 0 else 2000
+        assert event.low <= true <= event.high
+        # To a record interval or two on either side; the other change is a third of the records away.
+        assert true - 3 * gap <= event.low <= event.high <= true + 3 * gap
+
+
 NO_TRANSITION = {
     "constant, AR(.5)": lambda t, noise: 0.5 + 0 * t,
     "drift": lambda t, noise: 0.3 + 0.3 * t,

@@ -1,13 +1,18 @@
 """The fitted transition and its interval, against what is planted and what an oracle knows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from epochal.analysis.answer import as_event
+from epochal.analysis.curve import as_curve
 from epochal.analysis.estimate import Place, Problem, Transition, fit_transition
 from epochal.analysis.interval import midpoint_interval
 from tests.analysis.curves import Array, generator, logistic, wander
 
 STEPS = np.arange(0.0, 6000.0, 50.0)
+PLACE = Place(axis="linear", midpoint=2900.0, width=300.0)
 
 
 def problem(values: Array) -> Problem:
@@ -37,11 +42,41 @@ def test_noise_of_one_level_only() -> None:
     assert scale[0] > 3 * scale[-1]
 
 
+def test_within_a_narrow_transition_the_noise_is_that_of_a_sample() -> None:
+    """Three records of 120 cannot say that p (1 - p) is larger there: .25 against .09 on either side."""
+    p = logistic(STEPS, 0.1, 0.9, 3010.0, 150.0)
+    for i in range(8):
+        values = generator(5, i).binomial(100, p) / 100
+        got = fit_transition(replace(problem(values), is_proportion=True), PLACE)
+        sd = np.hypot(got.models.slow, got.models.fast) * np.sqrt(got.noise.variance)[:, None]
+        inside, outside = got.noise.weight @ sd[:, [60, 10]] ** 2
+        # The fitted midpoint need not be on a record; the largest p (1 - p) is still above .2.
+        assert 0.2 / 0.09 * 0.8 < inside / outside < 0.25 / 0.09 * 1.2
+    # A wide one says so, where its noise is another.
+    even = logistic(STEPS, 0.1, 0.9, 3010.0, 2000.0) + 0.02 * generator(6).standard_normal(120)
+    got = fit_transition(replace(problem(even), is_proportion=True), PLACE)
+    sd = np.hypot(got.models.slow, got.models.fast)[got.noise.best]
+    assert sd[60] == pytest.approx(sd[10])
+
+
 def test_an_undecided_axis_is_named() -> None:
     noisy = logistic(STEPS, 0.2, 0.8, 3000.0, 500.0) + 0.03 * wander(120, 0.5, generator(2))
     assert fitted(noisy).rival is not None
     clear = logistic(STEPS, 0.2, 0.8, 3000.0, 1500.0) + 0.001 * generator(3).standard_normal(120)
     assert fitted(clear).rival is None
+
+
+@pytest.mark.parametrize(("behind", "left"), [(0.0, 1.0), (3.0, 0.5), (4.0, 0.0)])
+def test_the_other_axis_counts_by_what_its_likelihood_leaves(behind: float, left: float) -> None:
+    """Where -2 log likelihood is a parabola on either axis and may rise by 4: sqrt(4 - behind) of sqrt(4)."""
+    values = logistic(STEPS, 0.2, 0.8, 3000.0, 500.0) + 0.03 * wander(120, 0.5, generator(2))
+    got = fitted(values)
+    place = replace(got.place, axis="linear", midpoint=3000.0, width=500.0)
+    rival = Place(axis="log", midpoint=float(np.log1p(3100.0)), width=0.2)
+    got = replace(got, place=place, rival=rival, behind=behind)
+    event = as_event(as_curve(STEPS, values, "real"), got, 2960.0, 3040.0, 0.01)
+    assert event.low == 2960
+    assert event.high == pytest.approx(3100 + 40 * left)
 
 
 def test_intervals_are_not_padded() -> None:

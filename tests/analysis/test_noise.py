@@ -52,6 +52,9 @@ def test_weights_are_those_of_the_restricted_likelihood() -> None:
     # Rounding: the values are known to 4e6 * 1e-16, so to 1e-7 of the noise; sums in single precision.
     assert fitted.variance == pytest.approx(np.array(variance), rel=1e-4)
     assert fitted.weight == pytest.approx(weight / weight.sum(), rel=2e-3, abs=1e-9)
+    odds = np.linspace(1, 7, len(models))
+    again = fit(models, level, level @ [1.0, 3.0] + noise, 0.0, log_odds=np.log(odds))
+    assert again.weight == pytest.approx(odds * fitted.weight / (odds @ fitted.weight), rel=1e-6)
 
 
 def test_equal_columns_count_once() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from epochal.analysis.curve import Curve
-from epochal.analysis.estimate import Transition
+from epochal.analysis.estimate import RIVAL_COST, Transition
 from epochal.analysis.logistic import on_axis, spacing, to_step
 from epochal.core.values.event import Censoring, Event
 
@@ -25,9 +25,11 @@ def as_event(curve: Curve, fitted: Transition, low: float, high: float, p: float
     step, onset, end = (to_step(place.midpoint + f * place.width, place.axis) for f in (0.0, -0.5, 0.5))
     low, high = to_step(low, place.axis), to_step(high, place.axis)
     if fitted.rival is not None:
-        # The records do not tell the axis: the interval reaches from one midpoint's to the other's.
-        shift = to_step(fitted.rival.midpoint, fitted.rival.axis) - step
-        low, high = low + min(shift, 0.0), high + max(shift, 0.0)
+        # The records do not tell the axis: a midpoint on the other one counts where the likelihood of both
+        # together does not speak against it, and what that axis is behind is spent already.
+        other = to_step(fitted.rival.midpoint, fitted.rival.axis)
+        left = math.sqrt(1 - max(fitted.behind, 0.0) / RIVAL_COST)
+        low, high = min(low, other - left * (step - low)), max(high, other + left * (high - step))
     steps = curve.steps
     low, high = max(min(low, step), float(steps[0])), min(max(high, step), float(steps[-1]))
     censored: Censoring = "none"

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from epochal.analysis import noise
@@ -25,6 +25,9 @@ NUM_TURNS = 2  # the first with noise of one scale, the second with all
 # Flat over the models (0) makes intervals twice too long where noise is white and the rise wide; flat in
 # phi (1) makes them too short where phi is .95.
 PRIOR_POWER = 0.5
+# How much likelier it must make the records that the fast noise of a proportion is not that of a sample: what
+# the noise is within a transition that takes few records, those records do not tell.
+SAMPLE_ODDS = 20.0
 ZOOMS = (1.0, 0.4)
 NUM_NEWTON = 8
 STRIDES = np.array([1.0, 0.5, 0.2, 0.05, -0.1])
@@ -80,6 +83,7 @@ class Transition:
 
     place: Place
     rival: Place | None  # on the other axis, where it explains the curve about as well
+    behind: float  # of the rival: twice the log likelihood, below ``RIVAL_COST``
     height: float
     mean: Float[Array, " T"]
     nuisance: Float[Array, "T C"]
@@ -147,13 +151,15 @@ def fit_transition(problem: Problem, start: Place) -> Transition:
         best = int(np.argmin(costs))
         place, nuisance = places[best], choices[best][1]
     other = best ^ 1  # the same columns on the other axis
-    rival = places[other] if costs[other] - costs[best] < RIVAL_COST else None
+    behind = costs[other] - costs[best]
+    rival = places[other] if behind < RIVAL_COST else None
     columns = np.column_stack([nuisance, place.shape(steps)])
     white = whitening @ np.column_stack([columns, values])
     coefficients = np.linalg.lstsq(white[:, :-1], white[:, -1], rcond=None)[0]
     return Transition(
         place=place,
         rival=rival,
+        behind=behind,
         height=float(coefficients[-1]),
         mean=columns @ coefficients,
         nuisance=nuisance,
@@ -196,8 +202,26 @@ def fit_noise(
     # Midpoint and width were fitted too, and what they took from slow noise must be given back.
     slopes = local_columns(on_axis(problem.steps, place.axis), place.midpoint, place.width)[1:].T
     columns = np.column_stack([columns, slopes[:, np.abs(slopes).max(axis=0) > 1e-3]])
-    fitted = noise.fit(models, columns, problem.values, floor, prior_power=PRIOR_POWER, filters=filters)
+    log_odds = np.zeros(len(models))
+    if problem.is_proportion and not first:
+        log_odds[~like_a_sample(models, mean)] = -math.log(SAMPLE_ODDS)
+    fitted = noise.fit(
+        models,
+        columns,
+        problem.values,
+        floor,
+        prior_power=PRIOR_POWER,
+        log_odds=log_odds,
+        filters=filters,
+    )
     return models, fitted, floor
+
+
+def like_a_sample(models: noise.Models, mean: Float[Array, " T"]) -> Bool[NDArray[np.bool_], " K"]:
+    """Which models have no fast noise, or one whose variance follows p (1 - p)."""
+    binomial = binomial_scale(mean)
+    share = models.fast.max(axis=1, keepdims=True) / binomial.max()
+    return np.asarray((np.abs(models.fast - share * binomial) < 1e-9).all(axis=1))
 
 
 def scales(
@@ -211,10 +235,14 @@ def scales(
     one = np.ones_like(mean)
     pairs = [(one, one)] + [(ratio**level, ratio**level) for ratio in (0.25, 4.0)]
     if problem.is_proportion:
-        p = np.clip(mean, 0, 1)
-        binomial = np.sqrt(np.maximum(4 * p * (1 - p), 0.004))
+        binomial = binomial_scale(mean)
         pairs += [(one, binomial), (binomial, binomial)]
     return pairs
+
+
+def binomial_scale(mean: Float[Array, " T"]) -> Float[Array, " T"]:
+    p = np.clip(mean, 0, 1)
+    return np.asarray(np.sqrt(np.maximum(4 * p * (1 - p), 0.004)))
 
 
 def least_variance(problem: Problem, mean: Float[Array, " T"], height: float) -> float:

@@ -1,5 +1,7 @@
 """A bootstrap interval for the midpoint of a fitted transition."""
 
+import math
+
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
@@ -29,9 +31,10 @@ def midpoint_interval(
 
     D(m) = (min_w RSS(m, w) - min_m,w RSS(m, w)) / sigma^2 <= c
 
-    RSS is whitened by the likeliest noise model. c is the ``confidence`` quantile of D(true midpoint) over
-    curves simulated from the fitted one, with noise models drawn by their weights: near 3.84 for a wide
-    transition in many records, larger where phi is not well known or the width nears a record interval.
+    RSS is whitened by the likeliest noise model, over logistics that go the way of the fitted one. c is the
+    ``confidence`` quantile of D(true midpoint) over curves simulated from the fitted one, with noise models
+    drawn by their weights: near 3.84 for a wide transition in many records, larger where phi is not well
+    known or the width nears a record interval.
 
     Source: profile likelihood with a bootstrap critical value, Hall 1987, J. R. Stat. Soc. B 49, 305-317.
     """
@@ -41,16 +44,20 @@ def midpoint_interval(
     draws = noise.draw(fitted.models, fitted.noise, num_draws, generator) + fitted.mean[:, None]
     curves = at.free(np.column_stack([problem.values, draws]))
     total = np.einsum("tb,tb->b", curves, curves)
+    sign = math.copysign(1.0, fitted.height)
     search = Region(at, fitted, curves[:, 0], freedom)
     for _ in range(MOST_EXTENSIONS + 1):
         m, M, W = search.points()
-        explained = at.directions(M, W).T @ curves
+        # A change the other way is another event, not another midpoint of this one.
+        explained = np.maximum(at.directions(M, W).T @ curves * sign, 0.0)
         explained *= explained
         profile = explained.reshape(len(m), -1, curves.shape[1]).max(axis=1)
         best = profile.max(axis=0)
         variance = np.maximum((total - best) / freedom, fitted.floor)
         centre = int(np.searchsorted(m, fitted.place.midpoint))
-        threshold = float(np.quantile((best - profile[centre])[1:] / variance[1:], confidence))
+        # "weibull": one more draw stays below the quantile with a probability of just ``confidence``.
+        simulated = (best - profile[centre])[1:] / variance[1:]
+        threshold = float(np.quantile(simulated, confidence, method="weibull"))
         deviance = (best[0] - profile[:, 0]) / variance[0]
         inside = np.flatnonzero(deviance <= threshold)
         first, last = int(inside[0]), int(inside[-1])
@@ -121,7 +128,8 @@ class Region:
         widths = np.geomspace(LEAST_WIDTH * self.gap, max(8 * self.place.width, 4 * self.gap), NUM_WIDTHS)
         widths = np.unique(bounded(at.x, self.place.midpoint, np.append(widths, self.place.width)))
         M, W = (a.ravel() for a in np.meshgrid(places, widths, indexing="ij"))
-        rss = float(curve @ curve) - (at.directions(M, W).T @ curve) ** 2
+        explained = np.maximum(at.directions(M, W).T @ curve * np.sign(fitted.height), 0.0) ** 2
+        rss = float(curve @ curve) - explained
         near = rss - rss.min() <= FAR * max(float(rss.min()) / freedom, fitted.floor)
         self.low, self.high = float(M[near].min()) - self.gap, float(M[near].max()) + self.gap
         self.ratios = np.unique(W[near]) / self.place.width

@@ -140,6 +140,7 @@ def fit(
     floor: float,
     *,
     prior_power: float = 0.0,
+    log_odds: Float[Array, " K"] | float = 0.0,
     filters: Whitener | None = None,
 ) -> Fit:
     """Restricted likelihood of each model around ``mean @ b``, b free, as weights.
@@ -147,7 +148,7 @@ def fit(
     The restricted likelihood does not read the trend it has removed as an absence of slow noise, which is
     what makes the ordinary one find phi = .9 where it is .95. ``floor`` is the least sigma^2. The prior is
     (1 - phi)^prior_power: 0 is flat over the models, which crowd towards phi = 1; 1 is flat in phi.
-    ``filters`` are those of ``models``, where they are known already.
+    ``log_odds`` adds to its logarithm. ``filters`` are those of ``models``, where they are known already.
 
     Source: Harville 1977, J. Am. Stat. Assoc. 72, 320-338; near phi = 1, Chen & Deo 2009, Econometric
     Theory 25, 1143-1179.
@@ -168,7 +169,7 @@ def fit(
     log_likelihood = -0.5 * (
         freedom * np.log(variance) + rss / variance + whitener.log_det + np.linalg.slogdet(xx)[1]
     )
-    log_likelihood += prior_power * np.log1p(-models.autocorrelation)
+    log_likelihood += prior_power * np.log1p(-models.autocorrelation) + log_odds
     weight = np.exp(log_likelihood - log_likelihood.max())
     return Fit(weight=weight / weight.sum(), variance=variance, filters=whitener)
 
