@@ -28,7 +28,7 @@ def assemble(members: Sequence[Spec], task: Task, network: Network) -> Program:
         rule=rule_of(spec),
         transform=transform_of(spec, network.layout),
         learning_rate=learning_rate_of(spec),
-        fields=field_tensors(members, streams=("split", "init", "order"), device=device),
+        fields=field_tensors(members, streams=("split", "init", "order", "feedback"), device=device),
         batch_size=spec.examples_per_update(task.size("train")),
         last_batch=spec.last_batch,
         stopping=_stopping(spec),

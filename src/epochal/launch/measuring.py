@@ -172,12 +172,18 @@ def _rows(
 ) -> pl.DataFrame:
     stored = load_snapshot(run.paths.snapshots, pack, step)
     rows = [stored.members.index(member) for member in members]
-    tensors = {name: torch.from_numpy(stored.tensors[name][rows]) for name in ("params", "buffers")}
+    tensors = {
+        name: torch.from_numpy(array[rows]).to(program.device) for name, array in stored.tensors.items()
+    }
+    memory = {
+        name.removeprefix("memory."): value for name, value in tensors.items() if name.startswith("memory.")
+    }
     population = replace(
         start,
         step=step,
-        flat=tensors["params"].to(program.device),
-        buffers=tensors["buffers"].to(program.device),
+        flat=tensors["params"],
+        buffers=tensors["buffers"],
+        memory=memory or start.memory,
     )
     with explained():
         values = measure(program, population, [probe])
