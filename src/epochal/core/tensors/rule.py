@@ -21,7 +21,7 @@ from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.network import Network
 from epochal.core.tensors.objective import Objective, State
 from epochal.core.tensors.random import Key
-from epochal.core.tensors.tap import SILENT, Edit, Tap, recording
+from epochal.core.tensors.tap import Edit, Tap, recording
 from epochal.core.tensors.task import Fields
 from epochal.core.tensors.transform import Context
 from epochal.core.values.errors import UserError
@@ -37,6 +37,8 @@ network keeps besides parameters (the running statistics of batch norm) follows 
 
 Memory = dict[str, Tensor]
 """What a rule keeps of one member, by name; of a population ``[M, ...]`` each."""
+
+NOTHING: Memory = {}
 
 
 @runtime_checkable
@@ -145,7 +147,7 @@ class RuleThatLearns(RuleWithMemory, Protocol):
         ...
 
 
-Rule = RuleOfSurrogate | RuleOfSites | RuleOfSeveralPasses
+Rule = RuleOfSurrogate | RuleOfSites | RuleOfSeveralPasses | RuleWithMemory
 METHODS = ("surrogate", "at_site", "gradient")
 
 
@@ -244,7 +246,7 @@ def credit_at_sites(
     zeros = {site: torch.zeros_like(activation) for site, activation in seen.items()}
 
     def scalar(shifts: Mapping[str, Tensor]) -> Tensor:
-        shifted = cast(Network, _Shifted(network, shifts))
+        shifted = network.shifted(shifts)
         of_rule, _, _ = surrogate_of(rule)(
             objective, shifted, params, buffers, batch, fields, {}, key, memory
         )
@@ -252,25 +254,6 @@ def credit_at_sites(
 
     found: dict[str, Tensor] = torch.func.grad(scalar)(zeros)
     return {site: credit * batch.weight.sum() for site, credit in found.items()}
-
-
-class _Shifted:
-    """A network in evaluation mode with something added to what arrives at each site."""
-
-    def __init__(self, network: Network, shifts: Mapping[str, Tensor]) -> None:
-        self._network = network
-        self._shifts = shifts
-
-    def __call__(
-        self, params: Mapping[str, Tensor], buffers: Mapping[str, Tensor], inputs: Tensor, tap: Tap = SILENT
-    ) -> Tensor:
-        def edit(site: str, activation: Tensor) -> Tensor:
-            return tap(site, activation + self._shifts[site])
-
-        return self._network(params, buffers, inputs, Tap(edit=edit, key=tap.key))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._network, name)
 
 
 def _with_method(rule: object, name: str) -> Any:
@@ -302,9 +285,6 @@ def _without_memory(surrogate: Callable[..., Any]) -> Surrogate:
         return found
 
     return of_member
-
-
-NOTHING: Memory = {}
 
 
 def _loss(edit: Edit | None) -> Callable[..., Any]:
