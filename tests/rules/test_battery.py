@@ -28,8 +28,13 @@ from epochal.objectives.cross_entropy import cross_entropy
 from epochal.rules.backprop import Backprop
 from epochal.rules.dfa import DFA
 from epochal.rules.drtp import DRTP
+from epochal.rules.fa import FA
 from epochal.rules.frozen import Frozen
+from epochal.rules.kolen_pollack import KolenPollack
 from epochal.rules.penalised_dfa import PenalisedDFA
+from epochal.rules.pepita import PEPITA
+from epochal.rules.sign_symmetry import SignSymmetry
+from epochal.rules.weight_mirror import WeightMirror
 from epochal.rules.wrappers.random_targets import RandomTargets
 from epochal.rules.wrappers.sam import SAM
 from epochal.rules.wrappers.weight_noise import WeightNoise
@@ -40,6 +45,11 @@ EXAMPLES: dict[str, tuple[Rule, str]] = {
     "dfa": (DFA(), ""),
     "penalised_dfa": (PenalisedDFA(), ""),
     "drtp": (DRTP(), ""),
+    "fa": (FA(), ""),
+    "sign_symmetry": (SignSymmetry(), ""),
+    "kolen_pollack": (KolenPollack(), ""),
+    "weight_mirror": (WeightMirror(), ""),
+    "pepita": (PEPITA(), ""),
     "random_targets": (RandomTargets(DFA(), 3), ""),
     "sam": (SAM(Backprop()), "sam_rho"),
     "weight_noise": (WeightNoise(Backprop()), "weight_noise"),

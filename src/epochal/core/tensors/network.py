@@ -67,7 +67,7 @@ class Network:
         """Logits of one member; differentiable in ``params`` and usable under ``vmap``."""
         if self._computing_in is not None:
             kept = next(iter(params.values())).dtype
-            params = {name: value.to(self._computing_in) for name, value in params.items()}
+            params = self.cast(params)
             inputs = inputs.to(self._computing_in) if inputs.is_floating_point() else inputs
         with self._bound(params, buffers):
             logits: Tensor = self._forward(inputs, tap)
@@ -78,6 +78,12 @@ class Network:
     def computing(self, dtype: torch.dtype) -> "Network":
         """The same network with its arithmetic in ``dtype``."""
         return Network(self._build, self._initialise, self._adapt, computing_in=dtype)
+
+    def cast(self, params: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Parameters in the format of the arithmetic; given to a call they are bound as they are."""
+        if self._computing_in is None:
+            return params
+        return {name: value.to(self._computing_in) for name, value in params.items()}
 
     def shifted(self, shifts: Mapping[str, Tensor]) -> "Network":
         """The same network in evaluation mode, with something added to what arrives at each site."""

@@ -239,7 +239,8 @@ def credit_at_sites(
     The derivative of the surrogate in what arrives at a site (a block's output), times the sum of the batch's
     weights: with weights of 1 it does not depend on how many examples there are. Backpropagation gives each
     example's own gradient of its own loss, DFA gives ``e B^T`` in its normalisation, frozen blocks get 0. In
-    evaluation mode, of one member, usable under ``vmap`` and without a graph.
+    evaluation mode, of one member, usable under ``vmap`` and without a graph. A rule that is not described by
+    slopes at its sites has a method ``credit`` with a surrogate's arguments, which says it.
     """
     tap, seen = recording()
     network(params, buffers, batch.inputs, tap)
@@ -252,6 +253,12 @@ def credit_at_sites(
         )
         return of_rule
 
+    own = _with_method(rule, "credit")
+    if own is not None:
+        told: Mapping[str, Tensor] = own.credit(
+            objective, network.shifted(zeros), params, buffers, batch, fields, {}, key, memory
+        )
+        return dict(told)
     found: dict[str, Tensor] = torch.func.grad(scalar)(zeros)
     return {site: credit * batch.weight.sum() for site, credit in found.items()}
 
