@@ -13,18 +13,44 @@ from epochal import rules
 from epochal.core.tensors import random
 from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.network import Network
-from epochal.core.tensors.rule import Pass, Rule, Surrogates, gradient_of, is_rule, surrogate_of
+from epochal.core.tensors.rule import (
+    Pass,
+    Rule,
+    Surrogates,
+    gradient_of,
+    initial_memory,
+    is_rule,
+    surrogate_of,
+)
 from epochal.models.images.mlp import MLP
 from epochal.models.initialization import initializer
 from epochal.objectives.cross_entropy import cross_entropy
 from epochal.rules.backprop import Backprop
+from epochal.rules.dfa import DFA
+from epochal.rules.drtp import DRTP
+from epochal.rules.fa import FA
 from epochal.rules.frozen import Frozen
+from epochal.rules.kolen_pollack import KolenPollack
+from epochal.rules.penalised_dfa import PenalisedDFA
+from epochal.rules.pepita import PEPITA
+from epochal.rules.sign_symmetry import SignSymmetry
+from epochal.rules.weight_mirror import WeightMirror
+from epochal.rules.wrappers.random_targets import RandomTargets
 from epochal.rules.wrappers.sam import SAM
 from epochal.rules.wrappers.weight_noise import WeightNoise
 
 EXAMPLES: dict[str, tuple[Rule, str]] = {
     "backprop": (Backprop(), ""),
     "frozen": (Frozen(), ""),
+    "dfa": (DFA(), ""),
+    "penalised_dfa": (PenalisedDFA(), ""),
+    "drtp": (DRTP(), ""),
+    "fa": (FA(), ""),
+    "sign_symmetry": (SignSymmetry(), ""),
+    "kolen_pollack": (KolenPollack(), ""),
+    "weight_mirror": (WeightMirror(), ""),
+    "pepita": (PEPITA(), ""),
+    "random_targets": (RandomTargets(DFA(), 3), ""),
     "sam": (SAM(Backprop()), "sam_rho"),
     "weight_noise": (WeightNoise(Backprop()), "weight_noise"),
     "sam of weight_noise": (SAM(WeightNoise(Backprop())), "sam_rho"),
@@ -57,12 +83,21 @@ def surrogates_of(rule: Rule, keys: Tensor = KEYS) -> Surrogates:
     inputs = torch.stack([b.inputs for b in batches])
     targets = torch.stack([b.targets for b in batches])
     weight = torch.stack([b.weight for b in batches])
+    drawn = [NET.layout.unflatten(flat) for flat in starting()]
+    kept = [
+        initial_memory(rule, NET, params, {}, batch(seed), random.key(seed, "feedback"))
+        for seed, params in enumerate(drawn)
+    ]
+    memory = {name: torch.stack([one[name] for one in kept]) for name in kept[0]}
+    own = {"penalty": torch.full((len(keys),), 0.1, dtype=torch.float64)}
 
-    def one(flat: Tensor, x: Tensor, t: Tensor, w: Tensor, key: Tensor) -> Any:
+    def one(flat: Tensor, x: Tensor, t: Tensor, w: Tensor, key: Tensor, memory: Any, own: Any) -> Any:
         of_member = Batch(inputs=x, targets=t, weight=w, factors={})
-        return surrogate_of(rule)(cross_entropy, NET, NET.layout.unflatten(flat), {}, of_member, {}, {}, key)
+        return surrogate_of(rule)(
+            cross_entropy, NET, NET.layout.unflatten(flat), {}, of_member, own, {}, key, memory
+        )
 
-    return lambda flat: torch.vmap(one)(flat, inputs, targets, weight, keys)
+    return lambda flat: torch.vmap(one)(flat, inputs, targets, weight, keys, memory, own)
 
 
 def fields(**values: float) -> Mapping[str, Tensor]:

@@ -89,11 +89,11 @@ def measure(
     shared = dict(orders.shared)
 
     def of_member(
-        flat: Tensor, buffers: Tensor, initial: Tensor, fields: Any, own: Any
+        flat: Tensor, buffers: Tensor, initial: Tensor, fields: Any, own: Any, memory: Any
     ) -> Mapping[str, Tensor]:
         view = LiveView(
             program, step=population.step, flat=flat, buffers=buffers, initial=initial, fields=fields,
-            orders=shared | own,
+            orders=shared | own, memory=memory,
         )  # fmt: skip
         return {name: value for probe in probes for name, value in probe.measure(view).items()}
 
@@ -104,5 +104,6 @@ def measure(
             population.initial,
             dict(program.fields),
             dict(orders.own),
+            population.memory,
         )
     return {name: values.cpu().double().numpy() for name, values in columns.items()}

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from epochal.core.tensors import random
 from epochal.core.tensors.precision import wide
+from epochal.core.tensors.rule import has_memory, initial_memory, is_learning
 from epochal.core.values.outcome import Outcome
 from epochal.engine.program import Program
 
@@ -23,7 +24,8 @@ class Population:
     entry per place of the pack, -1 or the step of leaving. ``diverged_at`` is -1, or the step at which the
     member was frozen because its next update was not finite; ``diverged_why`` indexes ``REASONS``.
     ``stop_best`` and ``stop_waited`` belong to early stopping. ``initial`` is ``flat`` at step 0,
-    ``optimizer_start`` the step at which the optimiser's state was fresh.
+    ``optimizer_start`` the step at which the optimiser's state was fresh. ``memory`` is the rule's;
+    where it does not learn it is drawn again, not stored (``keeps_memory``).
     """
 
     step: int
@@ -38,6 +40,8 @@ class Population:
     stop_waited: Float[Tensor, " M"]
     rows: Int64[Tensor, " M"]
     stopped_at: Int64[Tensor, " N"]
+    memory: dict[str, Tensor]
+    keeps_memory: bool
     optimizer_start: int = 0
 
     @property
@@ -65,6 +69,8 @@ class Population:
     def tensors(self) -> dict[str, Tensor]:
         """Everything but ``step`` and what :func:`initial_population` gives again, by name."""
         nested = {"optimizer": self.optimizer, "objective": self.objective}
+        if self.keeps_memory:
+            nested["memory"] = self.memory
         flat = {
             f"{group}.{name}": value for group, values in nested.items() for name, value in values.items()
         }
@@ -89,6 +95,8 @@ class Population:
             initial=there.initial,
             optimizer=_group(given, "optimizer."),
             objective=_group(given, "objective."),
+            memory=_group(given, "memory.") if self.keeps_memory else there.memory,
+            keeps_memory=self.keeps_memory,
             optimizer_start=optimizer_start,
             **own,
         )
@@ -100,6 +108,8 @@ class Population:
             initial=self.initial[rows],
             optimizer={name: value[rows] for name, value in self.optimizer.items()},
             objective={name: value[rows] for name, value in self.objective.items()},
+            memory={name: value[rows] for name, value in self.memory.items()},
+            keeps_memory=self.keeps_memory,
             stopped_at=self.stopped_at,
             optimizer_start=self.optimizer_start,
             **{name: getattr(self, name)[rows] for name in _PER_MEMBER},
@@ -121,13 +131,16 @@ def initial_population(program: Program) -> Population:
             program.network.init(keys[member], program.dtype, scale) for member, scale in enumerate(scales)
         ]
     flat = torch.stack([params for params, _ in drawn])
+    buffers = torch.stack([buffers for _, buffers in drawn])
     return Population(
         step=0,
         flat=flat,
-        buffers=torch.stack([buffers for _, buffers in drawn]),
+        buffers=buffers,
         initial=flat.clone(),
         optimizer=program.transform.init(flat),
         objective={},
+        memory=_memory(program, flat, buffers),
+        keeps_memory=is_learning(program.rule),
         diverged_at=torch.full((members,), -1, device=device),
         diverged_why=torch.zeros(members, dtype=torch.int64, device=device),
         stop_best=torch.full((members,), -torch.inf, dtype=wide(device), device=device),
@@ -135,6 +148,29 @@ def initial_population(program: Program) -> Population:
         rows=torch.arange(members, device=device),
         stopped_at=torch.full((members,), -1, device=device),
     )
+
+
+def _memory(program: Program, flat: Float[Tensor, "M P"], buffers: Float[Tensor, "M Q"]) -> dict[str, Tensor]:
+    """What the rule keeps of each member before any update."""
+    if not has_memory(program.rule):
+        return {}
+    network, keys = program.network, random.key(program.fields["feedback_seed"], "feedback")
+    kept = []
+    with torch.no_grad():
+        for member, key in enumerate(keys):
+            fields = {name: values[member] for name, values in program.fields.items()}
+            index = program.task.index("train", fields)[:1]
+            kept.append(
+                initial_memory(
+                    program.rule,
+                    network,
+                    network.layout.unflatten(flat[member]),
+                    network.buffer_layout.unflatten(buffers[member]),
+                    program.task.batch(index, fields, random.fold(key, "example")),
+                    key,
+                )
+            )
+    return {name: torch.stack([one[name] for one in kept]) for name in kept[0]}
 
 
 def _group(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

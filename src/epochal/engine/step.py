@@ -10,7 +10,7 @@ from torch import Tensor
 from epochal.core.tensors import random
 from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.precision import wide
-from epochal.core.tensors.rule import Pass, Surrogates, gradient_of, surrogate_of
+from epochal.core.tensors.rule import Pass, Surrogates, gradient_of, is_learning, next_memory, surrogate_of
 from epochal.core.tensors.transform import Context
 from epochal.engine.order import BatchOrder
 from epochal.engine.population import Population
@@ -23,6 +23,7 @@ class Stepper:
     def __init__(self, program: Program) -> None:
         self._program = program
         self._order = BatchOrder(program)
+        self._is_learning = is_learning(program.rule)
         exact = wide(program.device)
         self._columns = {name: value[:, None].to(exact) for name, value in program.fields.items()}
         is_batched = program.executor == "vmap" and program.num_members > 1
@@ -49,6 +50,9 @@ class Stepper:
                 found.gradient, population.optimizer, context
             )
             _freeze(population, found.losses, delta, buffers_before)
+            if self._is_learning:
+                memory = next_memory(program.rule, population.memory, delta, context)
+                population.memory = _held(population, memory)
             population.flat.add_(delta)
         population.step += 1
 
@@ -64,9 +68,17 @@ class _Together:
             return task.batch(index, fields, key, training=True)
 
         def surrogate(
-            params: Any, buffers: Any, batch: Any, fields: Any, state: Any, key: Int64[Tensor, ""]
+            params: Any,
+            buffers: Any,
+            batch: Any,
+            fields: Any,
+            state: Any,
+            key: Int64[Tensor, ""],
+            memory: Any,
         ) -> Any:
-            return of_member(program.objective, program.network, params, buffers, batch, fields, state, key)
+            return of_member(
+                program.objective, program.network, params, buffers, batch, fields, state, key, memory
+            )
 
         self._batches = torch.vmap(batch, randomness="error")
         self._surrogates = _compiled(torch.vmap(surrogate, randomness="error"), program)
@@ -85,7 +97,7 @@ class _Together:
         def surrogates(flat: Tensor) -> Any:  # [M, P]; jaxtyping here would be evaluated at every update
             params = network.layout.unflatten(flat)
             kept = network.buffer_layout.unflatten(next(buffers))
-            return self._surrogates(params, kept, batch, fields, population.objective, key)
+            return self._surrogates(params, kept, batch, fields, population.objective, key, population.memory)
 
         return gradient_of(self._program.rule, surrogates, population.flat, columns, key)
 
@@ -140,12 +152,13 @@ class _InTurn:
         batch = program.task.batch(index, fields, task, training=True)
         buffers = _following_once(population.buffers[member])
         state = {name: value[member] for name, value in population.objective.items()}
+        memory = {name: value[member] for name, value in population.memory.items()}
 
         def surrogates(flat: Tensor) -> Any:  # [1, P]
             params = program.network.layout.unflatten(flat.squeeze(0))
             kept = program.network.buffer_layout.unflatten(next(buffers))
             scalar, loss, after = self._surrogate(
-                program.objective, program.network, params, kept, batch, fields, state, key
+                program.objective, program.network, params, kept, batch, fields, state, key, memory
             )
             return scalar[None], loss[None], {name: value[None] for name, value in after.items()}
 
@@ -161,6 +174,15 @@ def _following_once(buffers: Float[Tensor, "*M Q"]) -> Iterator[Float[Tensor, "*
 
 def _compiled(function: Any, program: Program) -> Any:
     return torch.compile(function, fullgraph=True) if program.is_compiled else function
+
+
+def _held(population: Population, memory: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The new memory of members that are alive; the others keep theirs."""
+    alive, before = population.is_alive, population.memory
+    return {
+        name: torch.where(alive.view(-1, *[1] * (value.ndim - 1)), value, before[name])
+        for name, value in memory.items()
+    }
 
 
 def _freeze(

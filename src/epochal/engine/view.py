@@ -10,6 +10,7 @@ from torch import Tensor
 from epochal.core.tensors import random
 from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.layout import Layout
+from epochal.core.tensors.rule import credit_at_sites
 from epochal.core.tensors.tap import SILENT, Tap, recording
 from epochal.core.tensors.task import Fields, Split, Task
 from epochal.engine.program import Program
@@ -33,11 +34,13 @@ class LiveView:
         initial: Float[Tensor, " P"],
         fields: Fields,
         orders: Mapping[Split, Int64[Tensor, " N"]] = {},
+        memory: Mapping[str, Tensor] = {},
     ) -> None:
         self.step = step
         self.fields = fields
         self.flat = flat
         self.initial = initial
+        self.memory = memory
         self._program = program
         self._orders = dict(orders)
         self._buffers = program.network.buffer_layout.unflatten(buffers)
@@ -141,6 +144,14 @@ class LiveView:
         return self._objective(
             lambda inputs: self._program.network(params, self._buffers, inputs, SILENT), self.data(split)
         )
+
+    def credit(self, batch: Batch) -> Mapping[str, Float[Tensor, "B ..."]]:
+        """What the rule tells each site, per example (:func:`epochal.core.tensors.rule.credit_at_sites`)."""
+        program, key = self._program, random.key(self.fields["seed"], "probe", self.step)
+        return credit_at_sites(
+            program.rule, program.objective, program.network, self.params, self._buffers, batch, self.fields,
+            key, dict(self.memory),
+        )  # fmt: skip
 
     def _error(self, split: Split, pieces: Sequence[Tensor]) -> Float[Tensor, "N C"] | None:
         """d loss / d logits; None where the loss is no function of the batch's logits alone."""

@@ -1,5 +1,6 @@
 """From a spec's optimisation fields to objective, rule, transforms and learning rate."""
 
+import inspect
 from importlib import import_module
 
 from epochal.core.tensors.layout import Layout
@@ -19,6 +20,7 @@ from epochal.optim.noise import UpdateNoise
 from epochal.optim.norm import ConstantNorm
 from epochal.optim.orthogonal import OrthogonalGradient
 from epochal.optim.schedule import cosine, one_later, schedule, step_decay, warm_up
+from epochal.rules.wrappers.random_targets import RandomTargets
 from epochal.rules.wrappers.sam import SAM
 from epochal.rules.wrappers.weight_noise import WeightNoise
 
@@ -30,18 +32,22 @@ def objective_of(spec: Optimization) -> Objective:
     return found
 
 
-def rule_of(spec: Spec) -> Rule:
-    """Backpropagation or a user's own; at noisy weights or the worst point nearby where the spec says so."""
-    rule = load_rule(spec.rule, spec.code) if is_own(spec.rule) else _named_rule(spec.rule)
+def rule_of(spec: Spec, num_classes: int) -> Rule:
+    """The rule by name or a user's own; on random targets, at noisy weights, at the worst point nearby."""
+    rule = load_rule(spec.rule, spec.code) if is_own(spec.rule) else _named_rule(spec)
     active = spec.active_parts()
+    if spec.random_targets:
+        rule = RandomTargets(rule, num_classes)
     if "weight_noise" in active:
         rule = WeightNoise(rule)
     return SAM(rule) if "sam_rho" in active else rule
 
 
-def _named_rule(name: str) -> Rule:
-    """The class ``rule`` of ``rules/NAME.py``, made without arguments."""
-    made: Rule = import_module(f"epochal.rules.{name}").rule()
+def _named_rule(spec: Spec) -> Rule:
+    """The class ``rule`` of ``rules/NAME.py``, with those of the spec's fields that its signature names."""
+    kind = import_module(f"epochal.rules.{spec.rule}").rule
+    names = inspect.signature(kind).parameters
+    made: Rule = kind(**{name: getattr(spec, name) for name in type(spec).model_fields if name in names})
     return made
 
 

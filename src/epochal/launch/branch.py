@@ -62,12 +62,16 @@ class Checkpoint:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Stored:
-    """One member at a step. ``optimizer`` is None where only parameters were kept."""
+    """One member at a step. ``optimizer`` is None where only parameters were kept.
+
+    ``memory`` is what a rule has learned, empty for most.
+    """
 
     params: Array
     buffers: Array
     optimizer: dict[str, Array] | None
     optimizer_start: int
+    memory: dict[str, Array]
 
 
 def branched(
@@ -171,6 +175,11 @@ def stored(run: Run, member: int, step: int) -> Stored:
         buffers=tensors["buffers"],
         optimizer=optimizer or None,
         optimizer_start=start,
+        memory={
+            name.removeprefix("memory."): value
+            for name, value in tensors.items()
+            if name.startswith("memory.")
+        },
     )
 
 
@@ -187,17 +196,24 @@ def _population(program: Program, source: Checkpoint, request: Request, pack: Pa
     population.flat.copy_(_stacked([one.params for one in found]))
     population.buffers.copy_(_stacked([one.buffers for one in found]))
     population.step = population.optimizer_start = source.step
+    if population.keeps_memory and _fits([one.memory for one in found], population.memory):
+        for name, value in population.memory.items():
+            value.copy_(_stacked([one.memory[name] for one in found]))
     there = [one.optimizer for one in found if one.optimizer is not None]
-    fits = len(there) == len(found) and all(
-        one.keys() == population.optimizer.keys()
-        and all(one[name].shape == value.shape[1:] for name, value in population.optimizer.items())
-        for one in there
-    )
-    if fits:
+    if len(there) == len(found) and _fits(there, population.optimizer):
         for name, value in population.optimizer.items():
             value.copy_(_stacked([one[name] for one in there]))
         population.optimizer_start = found[0].optimizer_start
     return population
+
+
+def _fits(found: Sequence[Mapping[str, Array]], wanted: Mapping[str, torch.Tensor]) -> bool:
+    """Whether stored members have the tensors that a population keeps."""
+    return all(
+        one.keys() == wanted.keys()
+        and all(one[name].shape == value.shape[1:] for name, value in wanted.items())
+        for one in found
+    )
 
 
 def _source_of(source: Checkpoint, member: Spec) -> int:

@@ -29,7 +29,7 @@ from epochal.launch.numerics import numerics
 from epochal.launch.packs import Pack, build
 from epochal.launch.training import Ended, train_pack
 from epochal.launch.transitions import events_of
-from epochal.launch.trial import try_own_code
+from epochal.launch.trial import try_own_code, try_rule
 from epochal.launch.workers import train_side_by_side
 from epochal.store.directory import RunDirectory, remove_if_empty
 from epochal.store.documents import read_json, read_spec
@@ -241,11 +241,14 @@ def _examined(
 ) -> tuple[list[Program | None], list[Facts]]:
     """Every program that holds no numbers yet, the first in any case, and what is told of each."""
     built: list[Program | None] = []
-    facts = []
+    facts, tried = [], {"Backprop"}
     for pack, program in zip(layout.packs, programs, strict=True):
         is_tried = is_new and bool(request.spec.code)
         if is_tried:
             try_own_code(program)  # and so has its images on the device
+        elif is_new and (rule := type(program.rule).__name__) not in tried:
+            try_rule(program)
+            tried.add(rule)
         built.append(None if is_tried and built else program)
         splits: dict[str, int] = {split: program.task.size(split) for split in SPLITS}
         chain = list(request.members[pack.members[0]].chain())

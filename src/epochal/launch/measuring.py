@@ -172,12 +172,18 @@ def _rows(
 ) -> pl.DataFrame:
     stored = load_snapshot(run.paths.snapshots, pack, step)
     rows = [stored.members.index(member) for member in members]
-    tensors = {name: torch.from_numpy(stored.tensors[name][rows]) for name in ("params", "buffers")}
+    tensors = {
+        name: torch.from_numpy(array[rows]).to(program.device) for name, array in stored.tensors.items()
+    }
+    memory = {
+        name.removeprefix("memory."): value for name, value in tensors.items() if name.startswith("memory.")
+    }
     population = replace(
         start,
         step=step,
-        flat=tensors["params"].to(program.device),
-        buffers=tensors["buffers"].to(program.device),
+        flat=tensors["params"],
+        buffers=tensors["buffers"],
+        memory=memory or start.memory,
     )
     with explained():
         values = measure(program, population, [probe])
@@ -198,7 +204,8 @@ def _labels(program: Program, start: Population, probe: ConfiguredProbe) -> dict
         return {}
     fields = {name: values[0] for name, values in program.fields.items()}
     flat, buffers = start.flat[0], start.buffers[0]
-    view = LiveView(program, step=0, flat=flat, buffers=buffers, initial=flat, fields=fields)
+    memory = {name: values[0] for name, values in start.memory.items()}
+    view = LiveView(program, step=0, flat=flat, buffers=buffers, initial=flat, fields=fields, memory=memory)
     with explained(), torch.no_grad():
         return probe.labels(view)
 

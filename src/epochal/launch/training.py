@@ -128,6 +128,8 @@ class _Training:
         members = [self._pack.members[row] for row in population.rows.tolist()]
         if moment.is_snapshot_due:
             tensors = {"params": population.flat, "buffers": population.buffers}
+            if population.keeps_memory:
+                tensors |= {f"memory.{name}": value for name, value in population.memory.items()}
             if self._keeps_optimizer:
                 tensors |= {f"optimizer.{name}": value for name, value in population.optimizer.items()}
             diverged = np.flatnonzero(~as_array(population.is_alive)).tolist()

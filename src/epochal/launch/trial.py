@@ -1,4 +1,4 @@
-"""Own code is tried before a run directory exists: what cannot train should leave nothing behind."""
+"""Own code and rules are tried before a run directory exists: what cannot train leaves nothing behind."""
 
 import torch
 
@@ -34,6 +34,15 @@ def try_own_code(program: Program) -> None:
             "own code draws from torch's global generator while it trains, so it could not be resumed: use "
             "nn.Dropout in a model (not F.dropout), and epochal.core.tensors.random with the key elsewhere"
         )
+
+
+def try_rule(program: Program) -> None:
+    """One update of a throwaway population: a rule learns from the network whether it can train it.
+
+    Raises:
+        UserError: it cannot.
+    """
+    Stepper(program).update(initial_population(program))
 
 
 def _check_network(program: Program) -> None:

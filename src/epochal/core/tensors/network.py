@@ -1,5 +1,6 @@
 """A network as a function of its parameters: an ``nn.Module`` on the meta device, bound for each call."""
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -67,7 +68,7 @@ class Network:
         """Logits of one member; differentiable in ``params`` and usable under ``vmap``."""
         if self._computing_in is not None:
             kept = next(iter(params.values())).dtype
-            params = {name: value.to(self._computing_in) for name, value in params.items()}
+            params = self.cast(params)
             inputs = inputs.to(self._computing_in) if inputs.is_floating_point() else inputs
         with self._bound(params, buffers):
             logits: Tensor = self._forward(inputs, tap)
@@ -78,6 +79,23 @@ class Network:
     def computing(self, dtype: torch.dtype) -> "Network":
         """The same network with its arithmetic in ``dtype``."""
         return Network(self._build, self._initialise, self._adapt, computing_in=dtype)
+
+    def cast(self, params: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Parameters in the format of the arithmetic; given to a call they are bound as they are."""
+        if self._computing_in is None:
+            return params
+        return {name: value.to(self._computing_in) for name, value in params.items()}
+
+    def shifted(self, shifts: Mapping[str, Tensor]) -> "Network":
+        """The same network in evaluation mode, with something added to what arrives at each site."""
+        other, forward = copy.copy(self), self._forward
+
+        def shifted(inputs: Tensor, tap: Tap) -> Tensor:
+            evaluating = Tap(edit=lambda site, h: tap(site, h + shifts[site]), key=tap.key)
+            return forward(inputs, evaluating)
+
+        other._forward = shifted
+        return other
 
     def materialise(self, flat: Float[Tensor, " P"], buffers: Float[Tensor, " Q"]) -> nn.Module:
         """An ordinary module that holds copies of these numbers."""

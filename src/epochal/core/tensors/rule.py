@@ -3,10 +3,15 @@
 A rule has at least one of three methods and leaves out what it does not change: ``surrogate`` (the scalar),
 ``at_site`` (what passes the network's sites; the scalar is the loss), ``gradient`` (where scalars are
 differentiated; they are those of the attribute ``rule``, if it wraps one).
+
+A rule that keeps something between updates, such as feedback matrices, also has ``init``, which gives its
+``memory``: tensors by name. A ``surrogate`` whose signature names ``memory`` is handed it. With
+``after_update`` the memory learns; without, it stays what ``init`` drew.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol, cast, runtime_checkable
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -16,8 +21,9 @@ from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.network import Network
 from epochal.core.tensors.objective import Objective, State
 from epochal.core.tensors.random import Key
-from epochal.core.tensors.tap import Edit, Tap
+from epochal.core.tensors.tap import Edit, Tap, recording
 from epochal.core.tensors.task import Fields
+from epochal.core.tensors.transform import Context
 from epochal.core.values.errors import UserError
 
 Columns = Mapping[str, Float[Tensor, "M 1"]]
@@ -29,11 +35,28 @@ Pure, so it may be called at several points; differentiable in the parameters; m
 network keeps besides parameters (the running statistics of batch norm) follows the first call of an update.
 """
 
-Surrogate = Callable[
-    [Objective, Network, Mapping[str, Tensor], Mapping[str, Tensor], Batch, Fields, State, Key],
-    tuple[Float[Tensor, ""], Float[Tensor, ""], State],
-]
-"""Of one member, parameters and buffers by name: the surrogate, the loss, the objective's next state."""
+Memory = dict[str, Tensor]
+"""What a rule keeps of one member, by name; of a population ``[M, ...]`` each."""
+
+NOTHING: Memory = {}
+
+
+@runtime_checkable
+class Surrogate(Protocol):
+    """Of one member, parameters and buffers by name: the surrogate, the loss, the objective's next state."""
+
+    def __call__(
+        self,
+        objective: Objective,
+        network: Network,
+        params: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor],
+        batch: Batch,
+        fields: Fields,
+        state: State,
+        key: Key,
+        memory: Memory = ...,
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], State]: ...
 
 
 class Pass(NamedTuple):
@@ -46,7 +69,10 @@ class Pass(NamedTuple):
 
 @runtime_checkable
 class RuleOfSurrogate(Protocol):
-    """Builds the surrogate of one member; the engine sums it over members and differentiates once."""
+    """Builds the surrogate of one member; the engine sums it over members and differentiates once.
+
+    One that names a ninth argument ``memory`` is handed what ``init`` gave, as ``after_update`` left it.
+    """
 
     def surrogate(
         self,
@@ -85,7 +111,43 @@ class RuleOfSeveralPasses(Protocol):
         ...
 
 
-Rule = RuleOfSurrogate | RuleOfSites | RuleOfSeveralPasses
+@runtime_checkable
+class RuleWithMemory(Protocol):
+    """Keeps tensors between updates, such as feedback matrices."""
+
+    def init(
+        self,
+        network: Network,
+        params: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor],
+        batch: Batch,
+        key: Key,
+    ) -> Memory:
+        """The memory of one member before any update.
+
+        ``params`` are its initial ones, ``batch`` holds one example (for shapes), ``key`` is of the stream
+        ``feedback``. A function of these alone: where nothing learns, it is called again instead of stored.
+
+        Raises:
+            UserError: the rule cannot train this network.
+        """
+        ...
+
+
+@runtime_checkable
+class RuleThatLearns(RuleWithMemory, Protocol):
+    """Its memory changes with the parameters."""
+
+    def after_update(self, memory: Memory, delta: Float[Tensor, "M P"], context: Context) -> Memory:
+        """The next memory, of all members at once, each tensor ``[M, ...]``.
+
+        ``context.flat`` are the parameters before the update, ``delta`` is what is added to them. The engine
+        holds the memory of members that diverged.
+        """
+        ...
+
+
+Rule = RuleOfSurrogate | RuleOfSites | RuleOfSeveralPasses | RuleWithMemory
 METHODS = ("surrogate", "at_site", "gradient")
 
 
@@ -98,9 +160,40 @@ def surrogate_of(rule: object) -> Surrogate:
     """A rule's own ``surrogate``; else that of the rule it wraps; else the loss, with its ``at_site``."""
     own = getattr(rule, "surrogate", None)
     if own is not None:
-        return cast(Surrogate, own)
+        return cast(Surrogate, own) if _takes_memory(own) else _without_memory(own)
     inner = getattr(rule, "rule", None)
-    return _loss(getattr(rule, "at_site", None)) if inner is None else surrogate_of(inner)
+    return _without_memory(_loss(getattr(rule, "at_site", None))) if inner is None else surrogate_of(inner)
+
+
+def initial_memory(
+    rule: object,
+    network: Network,
+    params: Mapping[str, Tensor],
+    buffers: Mapping[str, Tensor],
+    batch: Batch,
+    key: Key,
+) -> Memory:
+    """What a rule, or the one it wraps, keeps of one member before any update; nothing for most."""
+    keeper = _with_method(rule, "init")
+    return {} if keeper is None else keeper.init(network, params, buffers, batch, key)
+
+
+def has_memory(rule: object) -> bool:
+    return _with_method(rule, "init") is not None
+
+
+def is_learning(rule: object) -> bool:
+    """Whether its memory changes in training, and so has to be stored."""
+    return _with_method(rule, "after_update") is not None
+
+
+def next_memory(rule: object, memory: Memory, delta: Float[Tensor, "M P"], context: Context) -> Memory:
+    """The memory after an update: the same for rules that do not learn."""
+    learner = _with_method(rule, "after_update")
+    if learner is None:
+        return memory
+    found: Memory = learner.after_update(memory, delta, context)
+    return found
 
 
 def gradient_of(
@@ -130,7 +223,78 @@ def one_backward(surrogates: Surrogates, flat: Float[Tensor, "M P"]) -> Pass:
     return Pass(gradient, losses, state)
 
 
-def _loss(edit: Edit | None) -> Surrogate:
+def credit_at_sites(
+    rule: object,
+    objective: Objective,
+    network: Network,
+    params: Mapping[str, Tensor],
+    buffers: Mapping[str, Tensor],
+    batch: Batch,
+    fields: Fields,
+    key: Key,
+    memory: Memory,
+) -> dict[str, Float[Tensor, "B ..."]]:
+    """What a rule tells each site: the direction that its activation is to descend, per example.
+
+    The derivative of the surrogate in what arrives at a site (a block's output), times the sum of the batch's
+    weights: with weights of 1 it does not depend on how many examples there are. Backpropagation gives each
+    example's own gradient of its own loss, DFA gives ``e B^T`` in its normalisation, frozen blocks get 0. In
+    evaluation mode, of one member, usable under ``vmap`` and without a graph. A rule that is not described by
+    slopes at its sites has a method ``credit`` with a surrogate's arguments, which says it.
+    """
+    tap, seen = recording()
+    network(params, buffers, batch.inputs, tap)
+    zeros = {site: torch.zeros_like(activation) for site, activation in seen.items()}
+
+    def scalar(shifts: Mapping[str, Tensor]) -> Tensor:
+        shifted = network.shifted(shifts)
+        of_rule, _, _ = surrogate_of(rule)(
+            objective, shifted, params, buffers, batch, fields, {}, key, memory
+        )
+        return of_rule
+
+    own = _with_method(rule, "credit")
+    if own is not None:
+        told: Mapping[str, Tensor] = own.credit(
+            objective, network.shifted(zeros), params, buffers, batch, fields, {}, key, memory
+        )
+        return dict(told)
+    found: dict[str, Tensor] = torch.func.grad(scalar)(zeros)
+    return {site: credit * batch.weight.sum() for site, credit in found.items()}
+
+
+def _with_method(rule: object, name: str) -> Any:
+    """The rule, or the one that it wraps, that has a method of this name."""
+    while rule is not None and not callable(getattr(rule, name, None)):
+        rule = getattr(rule, "rule", None)
+    return rule
+
+
+def _takes_memory(surrogate: Callable[..., Any]) -> bool:
+    return "memory" in inspect.signature(surrogate).parameters
+
+
+def _without_memory(surrogate: Callable[..., Any]) -> Surrogate:
+    def of_member(
+        objective: Objective,
+        network: Network,
+        params: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor],
+        batch: Batch,
+        fields: Fields,
+        state: State,
+        key: Key,
+        memory: Memory = NOTHING,
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], State]:
+        found: tuple[Tensor, Tensor, State] = surrogate(
+            objective, network, params, buffers, batch, fields, state, key
+        )
+        return found
+
+    return of_member
+
+
+def _loss(edit: Edit | None) -> Callable[..., Any]:
     def surrogate(
         objective: Objective,
         network: Network,

@@ -64,6 +64,15 @@ class View(Protocol):
 
     def loss_gradient(self, split: Split) -> Float[Tensor, " P"]: ...
 
+    @property
+    def memory(self) -> Mapping[str, Tensor]:
+        """What the rule keeps besides parameters, such as feedback matrices; empty for most."""
+        ...
+
+    def credit(self, batch: Batch) -> Mapping[str, Float[Tensor, "B ..."]]:
+        """What the rule tells each site, per example, in evaluation mode: see ``rule.credit_at_sites``."""
+        ...
+
     def loss_at(self, split: Split, flat: Float[Tensor, " P"]) -> Float[Tensor, ""]:
         """The objective on the whole split with other parameters, in evaluation mode; differentiable."""
         ...
@@ -75,7 +84,8 @@ class GivenView:
 
     ``given_logits`` and ``given_targets`` hold one tensor per split, ``given_gradients`` one vector,
     ``given_activations`` one tensor per split and site; ``given_inputs`` and ``given_factors`` are what
-    ``data`` holds besides targets, ``given_loss`` the objective as a function of the parameters.
+    ``data`` holds besides targets, ``given_loss`` the objective as a function of the parameters;
+    ``given_credit`` is one tensor per site, ``given_memory`` the rule's.
     """
 
     step: int = 0
@@ -91,6 +101,8 @@ class GivenView:
     given_factors: dict[str, dict[str, Any]] = field(default_factory=dict)
     given_loss: Callable[[Tensor], Tensor] | None = None
     given_task: Any = None
+    given_memory: dict[str, Tensor] = field(default_factory=dict)
+    given_credit: dict[str, Any] = field(default_factory=dict)
 
     @property
     def task(self) -> Any:
@@ -133,6 +145,13 @@ class GivenView:
 
     def activations(self, split: Split) -> Mapping[str, Tensor]:
         return {site: torch.as_tensor(values) for site, values in self.given_activations[split].items()}
+
+    @property
+    def memory(self) -> Mapping[str, Tensor]:
+        return self.given_memory
+
+    def credit(self, batch: Batch) -> Mapping[str, Tensor]:
+        return {site: torch.as_tensor(values) for site, values in self.given_credit.items()}
 
     def loss_gradient(self, split: Split) -> Float[Tensor, " P"]:
         return torch.as_tensor(self.given_gradients[split])

@@ -29,6 +29,15 @@ class Optimization(BaseModel):
         "backprop", "credit assignment; or ./FILE.py:NAME"
     )
 
+    credit_normalization: Literal["rms", "none"] = static(
+        "rms", "of what dfa and its kin tell a site, per example: rms makes its size 1, none is as published"
+    )
+    feedback_sharing: Literal["site", "first_for_embedding"] = static(
+        "site", "a feedback matrix per site, or the first site has that of the second (an embedding's)"
+    )
+    random_targets: bool = static(False, "control: trains on labels drawn anew for every batch")
+    penalty: float = vary(0.01, "of rule penalised_dfa, on the mean square of activations at sites", ge=0)
+
     optimizer: Annotated[str, NameIn("optim/optimizers")] = static(
         "adamw", "rule that turns gradients into updates; muon takes hidden matrices, Adam the rest"
     )

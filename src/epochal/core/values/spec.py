@@ -79,6 +79,7 @@ class Spec(Optimization):
     split_seed: int | None = vary(None, f"train/validation split: {_STREAM}", **_SEED)
     init_seed: int | None = vary(None, f"initial parameters: {_STREAM}", **_SEED)
     order_seed: int | None = vary(None, f"order of batches: {_STREAM}", **_SEED)
+    feedback_seed: int | None = vary(None, f"feedback of rules that draw one: {_STREAM}", **_SEED)
     seed: int = vary(0, "seed of every stream that is not set apart", **_SEED)
 
     @model_validator(mode="after")

@@ -1,0 +1,72 @@
+"""Direct feedback alignment: every block is told the output's error through a fixed random matrix."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from epochal.core.tensors.batch import Batch
+from epochal.core.tensors.network import Network
+from epochal.core.tensors.objective import Objective, State
+from epochal.core.tensors.random import Key
+from epochal.core.tensors.rule import Memory
+from epochal.core.tensors.task import Fields
+from epochal.rules.feedback.direct import Normalization, Sharing, along, apart, credit, draw_feedback
+
+
+@dataclass(frozen=True)
+class DFA:
+    """Descends ``loss(head) + sum_l mean_i <h_l, a_l>`` with ``a_l = e B_l^T``, e = d loss / d logits.
+
+    ``h_l`` is the activation at site l, a function of the parameters since the site before only: activations
+    are passed on without a graph, so that an identity path of a residual block carries nothing and one
+    backward serves all blocks. What follows the last site learns by its own gradient. ``B_l [features, C]``
+    are ``randn / sqrt(C)``, fixed, of the stream ``feedback``; a convolution's site has a row per place.
+
+    ``credit_normalization=rms`` divides each example's ``a_l`` by its root mean square (+ 1e-6): its size
+    does not vanish with the error. ``none`` is the published rule. ``feedback_sharing=first_for_embedding``
+    gives the first site, before any block, the matrix of the second.
+
+    Source: Nokland 2016, equation 5, at block outputs instead of pre-activations, hence with the block's own
+    derivatives exact (for an MLP with sites after its activations both are the same).
+
+    Raises:
+        UserError: the network has no sites, its inputs are token sequences, or the objective asks for logits
+            of other inputs than the batch's.
+    """
+
+    credit_normalization: Normalization = "rms"
+    feedback_sharing: Sharing = "site"
+
+    def init(
+        self,
+        network: Network,
+        params: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor],
+        batch: Batch,
+        key: Key,
+    ) -> Memory:
+        return draw_feedback("dfa", network, params, buffers, batch, key, self.feedback_sharing)
+
+    def surrogate(
+        self,
+        objective: Objective,
+        network: Network,
+        params: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor],
+        batch: Batch,
+        fields: Fields,
+        state: State,
+        key: Key,
+        memory: Memory,
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], State]:
+        found = apart("dfa", objective, network, params, buffers, batch, fields, state, key, memory)
+        scalar = found.loss
+        for site, activation in found.outputs.items():
+            told = credit(found.error, memory[site], self.credit_normalization)
+            scalar = scalar + along(activation, told, batch)
+        return scalar, found.loss.detach(), found.state
+
+
+rule = DFA

@@ -1,0 +1,58 @@
+"""Sign symmetry: errors come back through the signs of the weights."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from epochal.core.tensors.batch import Batch
+from epochal.core.tensors.network import Network
+from epochal.core.tensors.objective import Objective, State
+from epochal.core.tensors.random import Key
+from epochal.core.tensors.rule import Memory
+from epochal.core.tensors.task import Fields
+from epochal.rules.feedback.transport import matrices, rms, transported
+
+
+@dataclass(frozen=True)
+class SignSymmetry:
+    """``fa`` with ``B = r sign(W)`` at every update, r the root mean square of W at the start.
+
+    The memory is r, a number per weight; nothing is drawn. The sign of 0 is 0.
+
+    Source: Liao, Leibo & Poggio 2016, "uniform sign-concordant feedback", whose r is 1 (batch norm divides it
+    out there).
+
+    Raises:
+        UserError: a weight is used by neither a linear layer, a 2-d convolution nor an embedding.
+    """
+
+    def init(
+        self,
+        network: Network,
+        params: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor],
+        batch: Batch,
+        key: Key,
+    ) -> Memory:
+        met = matrices("sign_symmetry", network, params, buffers, batch)
+        return {name: rms(weight) for name, weight in met.items()}
+
+    def surrogate(
+        self,
+        objective: Objective,
+        network: Network,
+        params: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor],
+        batch: Batch,
+        fields: Fields,
+        state: State,
+        key: Key,
+        memory: Memory,
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], State]:
+        feedback = {name: scale * params[name].detach().sign() for name, scale in memory.items()}
+        return transported(feedback, objective, network, params, buffers, batch, fields, state, key)
+
+
+rule = SignSymmetry
