@@ -28,7 +28,7 @@ def initializer(name: str, *, zero_readout: bool = False, start: Start | None = 
     embeddings with variance ``1 / width``, biases zero; with it the residual stream starts small, as in Nanda
     et al. 2023. ``orthogonal``: weights as matrices ``[outputs, fan_in]`` with orthonormal rows or columns,
     whichever are fewer (Saxe et al. 2014, section 3), embeddings and biases as in ``lecun``. Norms are ones
-    and zeros.
+    and zeros. A layer with an ``initial_std`` has normal weights of that deviation in every scheme.
 
     ``zero_readout`` sets the last linear layer to zero: logits start equal. The ``scale`` of a call
     multiplies every parameter with more than one dimension; 1 leaves the scheme as it is. ``start`` is a
@@ -47,6 +47,8 @@ def initializer(name: str, *, zero_readout: bool = False, start: Start | None = 
                 shape = tuple(parameter.shape)
                 if start and (name == "torch" or not isinstance(layer, nn.Linear | nn.Conv2d | nn.Embedding)):
                     value = given[full_name]
+                elif own == "weight" and (std := getattr(layer, "initial_std", None)) is not None:
+                    value = std * random.normal(random.fold(key, full_name), shape, dtype)
                 else:
                     value = draw(layer, own, shape, random.fold(key, full_name), dtype)
                 if len(shape) > 1 and scale != 1.0:
