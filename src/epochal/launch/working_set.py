@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from epochal.core.tensors.rule import has_memory
 from epochal.core.values.spec import Spec
 from epochal.engine.population import initial_population
 from epochal.engine.program import Program
 from epochal.engine.step import Stepper
 from epochal.experiments.catalog import Experiment
+from epochal.rules.backprop import Backprop
 
 CACHE_BYTES = 48 << 20
 """What members may keep from a forward pass for its backward pass and still gain from being batched.
@@ -51,8 +53,11 @@ def try_alone(experiment: Experiment, member: Spec) -> Trial:
         kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
+    # torch.func, with which rules take the error at the logits, allows no hooks: backprop keeps as much.
+    counted = replace(program, rule=Backprop()) if has_memory(program.rule) else program
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        stepper.update(population)
+        Stepper(counted).update(initial_population(counted))
+    stepper.update(population)
     start = time.perf_counter()
     stepper.update(population)
     if program.device.type == "cuda":
