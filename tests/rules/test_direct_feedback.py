@@ -199,13 +199,14 @@ def test_credit_is_what_each_site_is_told() -> None:
     logits = module(batch.inputs, Tap(edit=keep))
     nn.functional.cross_entropy(logits, batch.targets, reduction="sum").backward()
     error = (logits.softmax(1) - nn.functional.one_hot(batch.targets, CLASSES)).detach()
+    controlled = credit(RandomTargets(rule, CLASSES))
     exact, direct, none = credit(Backprop()), credit(rule), credit(Frozen())
     assert list(exact) == ["embed", "block.0", "block.1", "block.2"]
     for site, h in sites.items():
         assert h.grad is not None
         torch.testing.assert_close(exact[site], h.grad, rtol=1e-11, atol=1e-14)
         torch.testing.assert_close(direct[site], error @ memory[site].T, rtol=1e-11, atol=1e-14)
-        assert not none[site].any()
+        assert not none[site].any() and torch.equal(controlled[site], direct[site])
 
 
 def test_random_targets_are_uniform_and_new_in_every_batch() -> None:

@@ -12,7 +12,7 @@ from epochal.core.tensors.network import Network
 from epochal.core.tensors.objective import Objective, State
 from epochal.core.tensors.precision import wide
 from epochal.core.tensors.random import Key
-from epochal.core.tensors.rule import NOTHING, Memory, Rule, surrogate_of
+from epochal.core.tensors.rule import NOTHING, Memory, Rule, credit_at_sites, surrogate_of
 from epochal.core.tensors.task import Fields
 
 
@@ -20,7 +20,8 @@ from epochal.core.tensors.task import Fields
 class RandomTargets:
     """``rule`` with targets drawn anew for every batch, uniform over the classes.
 
-    Evaluations see the true ones. The reported loss of the batch is that of the drawn ones.
+    Evaluations see the true ones, and so does what probes are told of the rule's credit. The reported loss of
+    the batch is that of the drawn ones.
     """
 
     rule: Rule
@@ -44,3 +45,17 @@ class RandomTargets:
         targets = (drawn * self.num_classes).long().clamp(max=self.num_classes - 1)
         batch = batch._replace(targets=targets)
         return surrogate_of(self.rule)(objective, network, params, buffers, batch, fields, state, key, memory)
+
+    def credit(
+        self,
+        objective: Objective,
+        network: Network,
+        params: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor],
+        batch: Batch,
+        fields: Fields,
+        state: State,
+        key: Key,
+        memory: Memory,
+    ) -> Mapping[str, Float[Tensor, "B ..."]]:
+        return credit_at_sites(self.rule, objective, network, params, buffers, batch, fields, key, memory)
