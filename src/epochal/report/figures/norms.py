@@ -16,6 +16,7 @@ from epochal.report.reading import RunLike, as_text, is_replicate, varied_fields
 COLUMNS = {"hidden_norm": "norm", "gradient_norm": "gradient norm"}
 MAX_ARMS = 8
 MAX_TIMES = 8
+MOST_PER_ROW = 4
 
 
 class NormsOptions(Options):
@@ -54,7 +55,7 @@ def norms(run: RunLike, options: NormsOptions) -> FigureSpec:
     shades = [_number(time) for time in times] if by_depth else list(sites)
     for column, words in columns.items():
         of_column = [row for row in rows if row["column"] == column]
-        y = Axis(label=f"median {words}", unit=_unit(column), scale="log", domain=_domain(of_column))
+        y = Axis(label=words, unit=_unit(column), scale="log", domain=_domain(of_column))
         x = (
             Axis(label="site, from the input on", scale="category", order=sites)
             if by_depth
@@ -92,7 +93,7 @@ def norms(run: RunLike, options: NormsOptions) -> FigureSpec:
         tables={name: {c: v for c, v in table.items() if c != "column"} for name, table in tables.items()},
         panels=tuple(panels),
         colour=Colour(title=other, values=tuple(shades), ordered=True),
-        per_row=len(arms),
+        per_row=min(len(arms), MOST_PER_ROW),
     )
 
 
