@@ -204,7 +204,8 @@ def _labels(program: Program, start: Population, probe: ConfiguredProbe) -> dict
         return {}
     fields = {name: values[0] for name, values in program.fields.items()}
     flat, buffers = start.flat[0], start.buffers[0]
-    view = LiveView(program, step=0, flat=flat, buffers=buffers, initial=flat, fields=fields)
+    memory = {name: values[0] for name, values in start.memory.items()}
+    view = LiveView(program, step=0, flat=flat, buffers=buffers, initial=flat, fields=fields, memory=memory)
     with explained(), torch.no_grad():
         return probe.labels(view)
 
