@@ -12,7 +12,7 @@ import polars as pl
 
 from epochal.core.values.request import Request
 from epochal.core.values.settings import is_none
-from epochal.experiments.catalog import Experiment, find
+from epochal.experiments.catalog import Experiment, find, named
 from epochal.launch.listener import Listener, Silent
 from epochal.store import run as stored
 from epochal.store.catalog import find_run
@@ -43,6 +43,8 @@ def run(
 ) -> Run:
     """Trains a population, or returns the finished run if the same request was made before.
 
+    ``experiment`` may be a preset's name: ``run("credit")`` is ``run("images", preset="credit")``.
+
     Any varying field takes one value, a sequence, or text in the command line's grammar
     (``seed=range(5)``, ``seed="0:5"``). ``runs`` is the folder of runs (default ``$EPOCHAL_RUNS`` or
     ``./runs``). ``again`` makes a fresh run where one exists.
@@ -51,7 +53,7 @@ def run(
         UserError: all that is wrong with the fields, or what stopped the run.
         KeyboardInterrupt: after storing the state; the same call resumes.
     """
-    found, folder = find(experiment), runs_folder(runs)
+    (found, preset), folder = named(experiment, preset), runs_folder(runs)
     return execute(found, request(found, fields, preset, folder), folder, _listener(progress), again=again)
 
 

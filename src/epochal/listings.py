@@ -21,6 +21,7 @@ from epochal.store.atomic import readable_bytes
 from epochal.store.catalog import list_runs
 from epochal.store.filter import Filter
 from epochal.store.run import Run
+from epochal.store.split_sizes import split_sentences
 from epochal.tasks.datasets import catalog as datasets
 
 if TYPE_CHECKING:
@@ -112,13 +113,14 @@ def members(run: Run) -> list[dict[str, Any]]:
 
 
 def said_of(run: Run) -> list[str]:
-    """The findings of a run, a sentence each; where there are many, how many of each verdict."""
-    found = run.findings
+    """What validation means where that is not obvious; the findings of a run, or how many of each verdict."""
+    found, meant = run.findings, split_sentences(run.environment)
     if len(found) <= MAX_SENTENCES:
-        return [one.sentence for one in found]
+        return [*meant, *(one.sentence for one in found)]
     verdicts = Counter(one.verdict for one in found)
     words = ", ".join(f"{number} {verdict}" for verdict, number in verdicts.most_common())
-    return [f"{len(found)} findings, all exploratory: {words}; they stand on the page and in findings.json"]
+    counted = f"{len(found)} findings, all exploratory: {words}; they stand on the page and in findings.json"
+    return [*meant, counted]
 
 
 def figures() -> list[dict[str, Any]]:

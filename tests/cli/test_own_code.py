@@ -84,7 +84,7 @@ BAD = [
     ("probes=+loss,accuracy", "mixes a list with changes"),
     ("probes=-lss", "probes=-lss takes away what is not there: did you mean 'loss'"),
     ("probes=loss,loss", "probes names loss twice; a label tells them apart"),
-    ("probe_options.loss.power=2", "probe_options.loss.power=2: loss has no options"),
+    ("probe_options.weight_norm.power=2", "probe_options.weight_norm.power=2: weight_norm has no options"),
     ("probe_options.los.power=2", "did you mean 'loss'"),
     ("probe_every.los=2", "probe_every.los schedules a probe that"),
 ]
@@ -185,7 +185,7 @@ def test_measuring_from_the_command_line(call: Call, have: Have, folder: Path) -
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("loss", "x=1"), "loss.x=1: loss has no options"),
+        (("weight_norm", "x=1"), "weight_norm.x=1: weight_norm has no options"),
         (("x=1",), "name at least one probe"),
         (("loss", "accuracy", "x=1"), "x=1 could be of loss or accuracy: write loss.x=1"),
         (("loss", "los.x=1"), "is an option of los, which is not measured"),

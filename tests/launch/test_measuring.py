@@ -152,7 +152,7 @@ def test_a_member_has_no_rows_after_it_diverged(tmp_path: Path) -> None:
     ("name", "arguments", "problem"),
     [
         ("wieght_norm", {}, "unknown probe wieght_norm: did you mean 'weight_norm'"),
-        ("loss", {"power": 2}, "power=2: loss has no options"),
+        ("margin", {"power": 2}, "power=2: margin has no options"),
         ("loss", {"steps": [15]}, "has no snapshot of step 15; the nearest are 0, 10, 20"),
         ("loss", {"members": [9]}, "has no member 9; the nearest are 1, 2, 3, 4, 5"),
         ("loss@a-b", {}, "'loss@a-b'; a probe is NAME, NAME@LABEL"),

@@ -15,7 +15,9 @@ from epochal import models
 from epochal.core.tensors import random
 from epochal.core.tensors.network import Network
 from epochal.core.tensors.tap import Tap, recording
+from epochal.models.images.convnet import ConvNet
 from epochal.models.images.mlp import MLP
+from epochal.models.images.resmlp import ResMLP
 from epochal.models.initialization import initializer
 from epochal.models.resnet import PreActivationResNet18, ResNet18
 from epochal.models.tokens.lstm import LSTM
@@ -69,6 +71,26 @@ EXAMPLES = {
         shape=(3, 2, 2),
         names=("layer.0.weight", "readout.bias"),
         num_parameters=155,
+    ),
+    "resmlp": Example(
+        build=lambda: ResMLP(num_inputs=12, num_classes=CLASSES, depth=2, width=6, w2_std=0.3),
+        shape=(3, 2, 2),
+        names=("embed.weight", "readout.bias"),
+        num_parameters=317,
+    ),
+    "resmlp without residuals": Example(
+        build=lambda: ResMLP(
+            num_inputs=12, num_classes=CLASSES, depth=2, width=6, w2_std=0.3, residual=False
+        ),
+        shape=(3, 2, 2),
+        names=("embed.weight", "readout.bias"),
+        num_parameters=317,
+    ),
+    "convnet": Example(
+        build=lambda: ConvNet(image_shape=(3, 6, 5), num_classes=CLASSES, depth=2, width=4),
+        shape=(3, 6, 5),
+        names=("stage.0.weight", "readout.bias"),
+        num_parameters=453,
     ),
     "lstm": Example(
         build=lambda: LSTM(vocabulary=7, num_classes=CLASSES, width=8, depth=2, dropout=0.2),

@@ -14,6 +14,7 @@ FIELDS = {
     "learning_rate": [0.5, 1e-3, 2.0, 1.0],
     "warmup_steps": [0.0, 0.0, 0.0, 0.0],
     "anneal_steps": [0.0, 1.0, 17.0, 90.0],
+    "anneal_every": [1.0, 1.0, 1.0, 1.0],
     "anneal_final_fraction": [0.1, 0.1, 0.0, 0.5],
     "rate_decay_steps": [0.0, 1.0, 7.0, 30.0],
     "rate_decay_factor": [0.1, 0.9, 0.5, 0.1],
@@ -42,6 +43,26 @@ def rates(name: str, member: int) -> list[float]:
         optimizer.step()
         scheduler.step()
     return seen
+
+
+def test_a_rate_per_epoch_is_torchs_scheduler_stepped_after_each_epoch() -> None:
+    epochs, updates = 6, 5
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
+    expected = []
+    for _ in range(epochs):
+        for _ in range(updates):
+            expected.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+        scheduler.step()
+    per_epoch: dict[str, list[float]] = {
+        "anneal_steps": [epochs * updates],
+        "anneal_every": [updates],
+        "anneal_final_fraction": [0.0],
+    }
+    fields = columns({"learning_rate": [0.5], "warmup_steps": [0], **per_epoch})
+    ours = [schedule(cosine)(fields, step).item() for step in range(epochs * updates)]
+    assert ours == pytest.approx(expected, rel=1e-12, abs=1e-15)
 
 
 @pytest.mark.parametrize("name", ["step decay", "cosine"])
@@ -78,6 +99,7 @@ def test_annealing_starts_with_the_first_full_rate() -> None:
             "learning_rate": [peak],
             "warmup_steps": [warmup],
             "anneal_steps": [anneal],
+            "anneal_every": [1],
             "anneal_final_fraction": [0.1],
         }
     )

@@ -22,6 +22,8 @@ from epochal.report.several import together
 from epochal.report.thinning import thinned
 from tests.report.runs import FakeRun, event, grokking_run, short_run
 
+NEEDS_SITES = {"norms"}
+"""Drawn in ``test_norms.py``."""
 NEEDS_A_FIELD = {"phase", "final", "steps-to-threshold", "best-accuracy"}
 NEEDS_PROBES = {"spectrum", "circle", "progress"}
 """Drawn in ``test_probed_figures.py``."""
@@ -75,7 +77,7 @@ def rows(spec: FigureSpec, table: str) -> list[dict[str, object]]:
 NEEDS_EVENTS = ("aligned", "lags", "power")
 
 
-@pytest.mark.parametrize("name", figures.names())
+@pytest.mark.parametrize("name", sorted(set(figures.names()) - NEEDS_SITES))
 def test_it_is_declared_and_draws(name: str, tmp_path: Path, five: FakeRun, many: FakeRun) -> None:
     figure = figures.find(name)
     assert figure.name == name and figure.meaning and figure.draw.__module__.endswith(name.replace("-", "_"))

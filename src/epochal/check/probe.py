@@ -33,10 +33,11 @@ def truths_of(probe: Probe) -> Iterator[Truth]:
     A file with several probes has one ``truth``; a case belongs to the probe with its columns.
     """
     truth = getattr(sys.modules[probe.measure.__module__], "truth", None)
-    names = {column.name for column in probe.columns}
     for case in truth() if truth else ():
         options, view, expected = case if len(case) == 3 else (probe.options(), *case)
-        if set(expected) == names:
+        if not isinstance(options, probe.options):
+            continue
+        if set(expected) == {column.name for column in probe.columns_of(options)}:
             yield options, view, expected
 
 

@@ -27,6 +27,8 @@ def show(
         print_table(listings.experiments(), as_json)
     elif subject in catalog.names():
         print_table(listings.fields(catalog.find(subject), preset), as_json)
+    elif preset is None and subject in catalog.preset_names():
+        print_table(listings.fields(*catalog.named(subject)), as_json)
     else:
         _show_made(subject, runs, studies, as_json)
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from epochal.cli.app import RunArgument, RunsOption, app
+from epochal.core.values.errors import UserError
 
 
 @app.command()
@@ -80,14 +81,26 @@ def export(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE.pt", help="Default NAME-member-step.pt, here."),
+        typer.Option("-o", "--output", metavar="FILE", help="Default NAME-member-step.pt, here."),
     ] = None,
+    credit_log: Annotated[
+        bool,
+        typer.Option(
+            "--credit-log", help="Norms and alignment as JSON with bp_log and dfa_log, of the member's seed."
+        ),
+    ] = False,
     runs: RunsOption = None,
 ) -> None:
     """Write a member's network as a .pt state dict. torch.load(FILE, weights_only=True) reads it."""
     from epochal.api import load, runs_folder
     from epochal.store.catalog import find_run
+    from epochal.store.credit_log import write_credit_log
 
     run = load(find_run(name, runs_folder(runs)))
+    if credit_log:
+        if step is not None:
+            raise UserError("--credit-log holds every record; leave --step out")
+        typer.echo(write_credit_log(run, output or Path(f"{run.name}-credit.json"), member=member))
+        return
     at = step if step is not None else max(run.snapshots, default=0)
     typer.echo(run.export(member, step, output or Path(f"{run.name}-member-{member}-step-{at}.pt")))

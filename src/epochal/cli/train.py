@@ -34,7 +34,9 @@ def demo(detach: DetachOption = False, runs: RunsOption = None, as_json: JsonOpt
 
 @app.command()
 def run(
-    experiment: Annotated[str, typer.Argument(help="What to run: `epochal show` lists the experiments.")],
+    experiment: Annotated[
+        str, typer.Argument(help="An experiment, or a preset's name; `epochal show` lists them.")
+    ],
     fields: FieldsArgument = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what it costs; train nothing.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Make a fresh run even if this one exists.")] = False,
@@ -84,8 +86,9 @@ def _show_plan(experiment: str, words: Sequence[str], runs: Path | None, as_json
     from epochal.experiments import catalog
     from epochal.launch.plan import plan
 
-    found = catalog.find(experiment)
-    made = plan(found, api.request(found, *settings_of(words), api.runs_folder(runs)))
+    settings, preset = settings_of(words)
+    found, preset = catalog.named(experiment, preset)
+    made = plan(found, api.request(found, settings, preset, api.runs_folder(runs)))
     print_table(listings.packs(made), as_json)
     if not as_json:
         typer.echo(listings.plan_summary(made))
@@ -107,8 +110,8 @@ def _train(
     from epochal.launch.interrupts import Interrupted
     from epochal.launch.live import LiveDisplay
 
-    found = catalog.find(experiment)
     settings, preset = settings_of(words)
+    found, preset = catalog.named(experiment, preset)
     folder = api.runs_folder(runs)
     request = api.request(found, settings, preset, folder)
     if is_detached:

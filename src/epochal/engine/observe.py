@@ -89,11 +89,11 @@ def measure(
     shared = dict(orders.shared)
 
     def of_member(
-        flat: Tensor, buffers: Tensor, initial: Tensor, fields: Any, own: Any, memory: Any
+        flat: Tensor, buffers: Tensor, initial: Tensor, fields: Any, own: Any, memory: Any, update: Any
     ) -> Mapping[str, Tensor]:
         view = LiveView(
             program, step=population.step, flat=flat, buffers=buffers, initial=initial, fields=fields,
-            orders=shared | own, memory=memory,
+            orders=shared | own, memory=memory, last_update=update.get("last"),
         )  # fmt: skip
         return {name: value for probe in probes for name, value in probe.measure(view).items()}
 
@@ -105,5 +105,6 @@ def measure(
             dict(program.fields),
             dict(orders.own),
             population.memory,
+            {} if population.last_update is None else {"last": population.last_update},
         )
     return {name: values.cpu().double().numpy() for name, values in columns.items()}

@@ -43,6 +43,8 @@ class Population:
     memory: dict[str, Tensor]
     keeps_memory: bool
     optimizer_start: int = 0
+    last_update: Float[Tensor, "M P"] | None = None
+    """For probes only: no update depends on it and no state holds it."""
 
     @property
     def is_alive(self) -> Bool[Tensor, " M"]:
@@ -112,6 +114,7 @@ class Population:
             keeps_memory=self.keeps_memory,
             stopped_at=self.stopped_at,
             optimizer_start=self.optimizer_start,
+            last_update=None if self.last_update is None else self.last_update[rows],
             **{name: getattr(self, name)[rows] for name in _PER_MEMBER},
         )
 

@@ -25,7 +25,8 @@ LearningRate = Callable[[Mapping[str, Tensor], int], Float[Tensor, "M 1"]]
 class Program:
     """``fields`` holds what varies: one value per member ``[M]``, float64 or int64, on ``device``.
 
-    ``batch_size`` None means the whole training set. ``probes`` go with their schedules. ``executor`` and
+    ``batch_size`` None means the whole training set. ``probes`` go with their schedules;
+    those that look into the network see ``probe_samples`` examples. ``executor`` and
     ``is_compiled`` say how the members' passes are computed; they change results by rounding only.
     """
 
@@ -43,6 +44,7 @@ class Program:
     dtype: torch.dtype
     device: torch.device
     last_batch: LastBatch = "drop"
+    probe_samples: int = 1024
     stopping: Stopping | None = None
     executor: InProcess = "vmap"
     is_compiled: bool = False

@@ -32,6 +32,7 @@ class Stepper:
     def update(self, population: Population) -> None:
         """From ``population.step`` to the next step."""
         program, step = self._program, population.step
+        population.last_update = None  # so that its memory is free for this one's passes
         key = random.key(program.fields["seed"], "step", step)
         buffers_before = population.buffers.clone()  # a training pass updates them in place
         found = self._passes.gradient(population, self._order.indices(step), self._columns, key)
@@ -54,6 +55,7 @@ class Stepper:
                 memory = next_memory(program.rule, population.memory, delta, context)
                 population.memory = _held(population, memory)
             population.flat.add_(delta)
+            population.last_update = delta
         population.step += 1
 
 

@@ -10,9 +10,11 @@ from torch import Tensor
 from epochal.core.tensors import random
 from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.layout import Layout
+from epochal.core.tensors.passage import Passage
 from epochal.core.tensors.rule import credit_at_sites
 from epochal.core.tensors.tap import SILENT, Tap, recording
 from epochal.core.tensors.task import Fields, Split, Task
+from epochal.core.values.errors import UserError
 from epochal.engine.program import Program
 
 EVALUATION_ROWS = 8192
@@ -34,6 +36,7 @@ class LiveView:
         initial: Float[Tensor, " P"],
         fields: Fields,
         orders: Mapping[Split, Int64[Tensor, " N"]] = {},
+        last_update: Float[Tensor, " P"] | None = None,
         memory: Mapping[str, Tensor] = {},
     ) -> None:
         self.step = step
@@ -43,6 +46,8 @@ class LiveView:
         self.memory = memory
         self._program = program
         self._orders = dict(orders)
+        self._last_update = last_update
+        self._passage: Passage | None = None
         self._buffers = program.network.buffer_layout.unflatten(buffers)
         self._data: dict[Split, Batch] = {}
         self._seen: dict[Split, tuple[Tensor, Tensor]] = {}
@@ -90,10 +95,41 @@ class LiveView:
             self._activations[split] = {site: torch.cat(pieces) for site, pieces in sites.items()}
         return self._activations[split]
 
+    def passage(self) -> Passage:
+        """Of the network that is trained, in evaluation mode: its sites are seen on its way to the logits."""
+        if self._passage is None:
+            index = self._order("val")[: self._program.probe_samples]
+            self._passage = Passage(self._logits, self._objective, self._batch(index))
+        return self._passage
+
+    def sample_loss_at(self, flat: Float[Tensor, " P"]) -> Float[Tensor, ""]:
+        """The objective on the examples of :meth:`passage` with other parameters; differentiable."""
+        params = self.layout.unflatten(flat)
+        return self._objective(
+            lambda inputs: self._program.network(params, self._buffers, inputs, SILENT), self.passage().batch
+        )
+
+    def last_update(self) -> Float[Tensor, " P"]:
+        if self.step == 0:
+            return torch.zeros_like(self.flat)
+        if self._last_update is None:
+            raise UserError("this is measured while training only: snapshots do not hold the last update")
+        return self._last_update
+
     def _evaluated(self, split: Split) -> tuple[Float[Tensor, "N *T C"], Int64[Tensor, "N *T"]]:
         if split not in self._seen:
-            self._seen[split] = self._in_pieces(split, lambda inputs: self._logits(inputs, SILENT))
+            self._seen[split] = self._passed(split) or self._in_pieces(
+                split, lambda inputs: self._logits(inputs, SILENT)
+            )
         return self._seen[split]
+
+    def _passed(self, split: Split) -> tuple[Float[Tensor, "N *T C"], Int64[Tensor, "N *T"]] | None:
+        """What the passage has of a split already: where it saw all of it, as one piece."""
+        if split != "val" or self._passage is None:
+            return None
+        batch, pieces = self._passage.batch, self._pieces(split)
+        is_all = len(pieces) == 1 and len(pieces[0]) == len(batch.targets)
+        return (self._passage.logits, batch.targets) if is_all else None
 
     def _logits(self, inputs: Tensor, tap: Tap) -> Float[Tensor, "B *T C"]:
         return self._program.network(self.params, self._buffers, inputs, tap)

@@ -39,6 +39,7 @@ def assemble(members: Sequence[Spec], task: Task, network: Network) -> Program:
             (probe, spec.probe_every.get(probe.name, spec.record_every)) for probe in configured_probes(spec)
         ),
         snapshots=spec.snapshot_every,
+        probe_samples=getattr(spec, "probe_samples", Program.probe_samples),
         dtype=dtype_of(spec),
         device=device,
     )

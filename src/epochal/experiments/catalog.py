@@ -64,6 +64,33 @@ def names() -> list[str]:
     )
 
 
+def preset_names() -> list[str]:
+    """The presets of all experiments."""
+    return [preset for experiment in map(find, names()) for preset in experiment.presets]
+
+
+def named(name: str, preset: str | None = None) -> tuple[Experiment, str | None]:
+    """An experiment by its name, or one and its preset by the preset's: ``credit`` is that of ``images``.
+
+    Raises:
+        UserError: there is neither; the name is a preset's and another preset is given.
+    """
+    if name in names() or name == "imported":
+        return find(name), preset
+    owners = [experiment for experiment in map(find, names()) if name in experiment.presets]
+    if not owners:
+        raise UserError(f"unknown experiment {name}{did_you_mean(name, [*names(), *preset_names()])}")
+    if len(owners) > 1:
+        both = " and ".join(owner.name for owner in owners)
+        raise UserError(f"{name} is a preset of {both}; write {owners[0].name} preset={name}")
+    if preset not in (None, name):
+        raise UserError(
+            f"{name} stands for {owners[0].name} preset={name}; for preset={preset} write {owners[0].name} "
+            f"preset={preset}"
+        )
+    return owners[0], name
+
+
 def find(name: str) -> Experiment:
     """The experiment of this name.
 

@@ -281,6 +281,8 @@ def _directory(
     environment = describe(first.device, torch.get_num_threads()) | {
         "parameters": _one_or_all([fact.parameters for fact in facts]),
         "splits": _one_or_all([fact.splits for fact in facts]),
+        "num_classes": first.task.num_classes,
+        "val_source": getattr(first.task, "val_source", "val"),
         "wall_seconds": None,
     }
     return RunDirectory.create(

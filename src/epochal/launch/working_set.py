@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from epochal.core.tensors.rule import has_memory
 from epochal.core.values.spec import Spec
-from epochal.engine.population import Population, initial_population
+from epochal.engine.population import initial_population
 from epochal.engine.program import Program
 from epochal.engine.step import Stepper
 from epochal.experiments.catalog import Experiment
+from epochal.rules.backprop import Backprop
 
 CACHE_BYTES = 48 << 20
 """What members may keep from a forward pass for its backward pass and still gain from being batched.
@@ -41,10 +43,11 @@ class Trial:
 
 
 def try_alone(experiment: Experiment, member: Spec) -> Trial:
-    """Trains a throwaway member for two updates: one is counted, one is timed."""
+    """Counts one update of a throwaway member and times another."""
     program: Program = replace(experiment.build((member,)), executor="loop", is_compiled=False)
+    kept = bytes_kept(program)
     population, stepper = initial_population(program), Stepper(program)
-    kept = _bytes_kept(population, stepper)
+    stepper.update(population)
     start = time.perf_counter()
     stepper.update(population)
     if program.device.type == "cuda":
@@ -53,12 +56,13 @@ def try_alone(experiment: Experiment, member: Spec) -> Trial:
 
 
 def bytes_kept(program: Program) -> int:
-    """What one update of a program keeps from the forward for the backward pass."""
-    program = replace(program, executor="loop", is_compiled=False)
-    return _bytes_kept(initial_population(program), Stepper(program))
+    """What one update of a program keeps from the forward for the backward pass.
 
-
-def _bytes_kept(population: Population, stepper: Stepper) -> int:
+    Of a rule with feedback it is what backpropagation keeps, which is as much: torch.func, with which such a
+    rule takes the error at the logits, allows no hooks.
+    """
+    rule = Backprop() if has_memory(program.rule) else program.rule
+    counted = replace(program, rule=rule, executor="loop", is_compiled=False)
     kept: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:
@@ -66,6 +70,7 @@ def _bytes_kept(population: Population, stepper: Stepper) -> int:
         kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
+    population, stepper = initial_population(counted), Stepper(counted)
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         stepper.update(population)
     return sum(kept.values())

@@ -38,7 +38,8 @@ def initializer(
     linear layer with ``1 / outputs``, biases zero (Nanda et al. 2023, code). ``multihead``: ``torch``, but
     attention as ``torch.nn.MultiheadAttention`` draws it: queries, keys and values by Glorot's uniform for
     one matrix of all three, biases of attention zero. ``normal``: weights standard normal, biases zero.
-    Norms are ones and zeros.
+    Norms are ones and zeros. A layer with an ``initial_std`` has normal weights of that deviation in every
+    scheme.
 
     ``zero_readout`` sets the last linear layer to zero: logits start equal. The ``scale`` of a call
     multiplies every parameter with more than one dimension, or with ``init_scaled="all"`` every parameter; 1
@@ -65,6 +66,8 @@ def initializer(
                 is_matrix_layer = isinstance(layer, nn.Linear | nn.Conv2d | nn.Embedding | OneHot)
                 if start and (name == "torch" or not is_matrix_layer):
                     value = given[full_name]
+                elif own == "weight" and (std := getattr(layer, "initial_std", None)) is not None:
+                    value = std * random.normal(random.fold(key, full_name), shape, dtype)
                 else:
                     value = draw(layer, full_name, shape, random.fold(key, full_name), dtype)
                 if layer is readout and name == "nanda":

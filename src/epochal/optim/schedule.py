@@ -39,16 +39,18 @@ def warm_up(fields: Columns, step: int) -> Float[Tensor, "M 1"]:
 def cosine(fields: Columns, step: int) -> Float[Tensor, "M 1"]:
     """``f + (1 - f) (1 + cos(pi t)) / 2``.
 
-    Reads ``anneal_steps``, ``anneal_final_fraction``, ``warmup_steps``. f is ``anneal_final_fraction`` in
-    [0, 1]; t runs from 0 at the first update with the full rate to 1 after ``anneal_steps`` further
-    ones, and stays there. ``anneal_steps`` = 0: no annealing.
+    Reads ``anneal_steps``, ``anneal_every``, ``anneal_final_fraction``, ``warmup_steps``. f is
+    ``anneal_final_fraction`` in [0, 1]; t runs from 0 at the first update with the full rate to 1 after
+    ``anneal_steps`` further ones, and stays there. It moves every ``anneal_every`` updates: the updates of an
+    epoch give one rate per epoch. ``anneal_steps`` = 0: no annealing.
 
     Source: Loshchilov & Hutter 2017, equation 5, without restarts; without warm-up it is
     ``torch.optim.lr_scheduler.CosineAnnealingLR``, with it openai/grok's (f = 0.1), one step earlier
     (``one_later`` makes it that one).
     """
     steps, final = fields["anneal_steps"], fields["anneal_final_fraction"]
-    since = step + 1 - fields["warmup_steps"].clamp(min=1)
+    every = fields["anneal_every"]
+    since = torch.floor((step + 1 - fields["warmup_steps"].clamp(min=1)) / every) * every
     t = (since / steps.clamp(min=1)).clamp(0.0, 1.0)
     return torch.where(steps > 0, final + (1 - final) * (1 + torch.cos(math.pi * t)) / 2, 1.0)
 

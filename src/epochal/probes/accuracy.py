@@ -1,17 +1,22 @@
 """Share of examples whose largest logit is the target's."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from torch import Tensor
 
 from epochal.core.tensors.positions import all_of
 from epochal.core.tensors.probe import probe
 from epochal.core.tensors.view import GivenView, View
-from epochal.core.values.options import NoOptions
+from epochal.probes.splits.options import SplitOptions
+
+
+def _columns(options: SplitOptions) -> tuple[str, ...]:
+    return tuple(f"{split}_accuracy" for split in options.chosen)
 
 
 @probe(
-    columns=("train_accuracy", "val_accuracy"),
+    columns=_columns,
     unit="fraction",
     low=0.0,
     high=1.0,
@@ -19,23 +24,23 @@ from epochal.core.values.options import NoOptions
     cost="one forward pass over both splits, shared with loss",
     source="top-1 accuracy; among equal logits the first class counts as the prediction",
 )
-def accuracy(options: NoOptions, view: View) -> dict[str, Tensor]:
+def accuracy(options: SplitOptions, view: View) -> dict[str, Tensor]:
     """In [0, 1], over a whole split in evaluation mode; right is an answer that is right at all positions."""
     return {
-        "train_accuracy": all_of(view.logits("train").argmax(-1) == view.targets("train")).double().mean(),
-        "val_accuracy": all_of(view.logits("val").argmax(-1) == view.targets("val")).double().mean(),
+        f"{split}_accuracy": all_of(view.logits(split).argmax(-1) == view.targets(split)).double().mean()
+        for split in options.chosen
     }
 
 
-def truth() -> Iterator[tuple[View, dict[str, float]]]:
+def truth() -> Iterator[tuple[Any, ...]]:
     logits = [[3.0, 1.0, 2.0], [0.0, 5.0, 1.0], [0.0, 0.0, 1.0], [9.0, 0.0, 0.0]]
-    yield (
-        GivenView(
-            given_logits={"train": logits, "val": logits},
-            given_targets={"train": [0, 1, 2, 1], "val": [1, 2, 0, 0]},
-        ),
-        {"train_accuracy": 0.75, "val_accuracy": 0.25},
+    view = GivenView(
+        given_logits={"train": logits, "val": logits},
+        given_targets={"train": [0, 1, 2, 1], "val": [1, 2, 0, 0]},
     )
+    yield view, {"train_accuracy": 0.75, "val_accuracy": 0.25}
+    yield SplitOptions(splits="val"), view, {"val_accuracy": 0.25}
+    yield SplitOptions(splits="train"), view, {"train_accuracy": 0.75}
     pairs = [logits[:2], logits[2:]]
     yield (
         GivenView(

@@ -2,17 +2,22 @@
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 from torch import Tensor
 
 from epochal.core.tensors.probe import probe
 from epochal.core.tensors.view import GivenView, View
-from epochal.core.values.options import NoOptions
 from epochal.objectives.cross_entropy import negative_log_likelihood
+from epochal.probes.splits.options import SplitOptions
+
+
+def _columns(options: SplitOptions) -> tuple[str, ...]:
+    return tuple(f"{split}_loss" for split in options.chosen)
 
 
 @probe(
-    columns=("train_loss", "val_loss"),
+    columns=_columns,
     unit="nat",
     low=0.0,
     high=math.inf,
@@ -20,15 +25,15 @@ from epochal.objectives.cross_entropy import negative_log_likelihood
     cost="one forward pass over both splits, shared with accuracy",
     source="mean negative log-likelihood, summed in float64",
 )
-def loss(options: NoOptions, view: View) -> dict[str, Tensor]:
+def loss(options: SplitOptions, view: View) -> dict[str, Tensor]:
     """Mean over a split in evaluation mode, over all positions of its answers; 0 where certain and right."""
     return {
-        "train_loss": negative_log_likelihood(view.logits("train"), view.targets("train")).double().mean(),
-        "val_loss": negative_log_likelihood(view.logits("val"), view.targets("val")).double().mean(),
+        f"{split}_loss": negative_log_likelihood(view.logits(split), view.targets(split)).double().mean()
+        for split in options.chosen
     }
 
 
-def truth() -> Iterator[tuple[View, dict[str, float]]]:
+def truth() -> Iterator[tuple[Any, ...]]:
     # softmax(0, log 3) = (1/4, 3/4)
     logits = [[0.0, math.log(3.0)], [0.0, math.log(3.0)]]
     yield (
@@ -52,3 +57,5 @@ def truth() -> Iterator[tuple[View, dict[str, float]]]:
         ),
         {"train_loss": math.log(7), "val_loss": math.log(7)},
     )
+    only = GivenView(given_logits={"val": logits}, given_targets={"val": [1, 1]})
+    yield SplitOptions(splits="val"), only, {"val_loss": math.log(4 / 3)}

@@ -23,6 +23,7 @@ from epochal.report.run_findings import RunFindings, findings_of, keep_findings
 from epochal.report.tables import Shown, group_rows, member_rows, number, steps_text
 from epochal.report.thinning import thinned
 from epochal.store.atomic import write_file
+from epochal.store.split_sizes import split_sentences
 
 FORMATS: tuple[Format, ...] = ("svg", "pdf", "png")
 MAX_OPEN_ROWS = 30
@@ -172,6 +173,7 @@ def _sentences(run: RunLike, rows: Sequence[Any]) -> list[str]:
         said.append(f"{_range_text(sizes)} parameters per member.")
     if splits := _per_pack(place.get("splits")):
         said.append(", ".join(f"{_range_text([s[k] for s in splits])} {k}" for k in splits[0]) + " examples.")
+    said += split_sentences(place)
     if place.get("wall_seconds"):
         said.append(
             f"Wall time {number(place['wall_seconds'])} s on {place.get('hardware', 'unknown hardware')}."

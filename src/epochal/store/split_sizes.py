@@ -7,6 +7,13 @@ BY_MEMBER = "splits_by_member"
 """Key of an environment that was put together from several runs."""
 
 
+def split_sentences(environment: Mapping[str, Any]) -> list[str]:
+    """What the columns ``val_*`` are measured on, where it is not a validation set; else nothing."""
+    if environment.get("val_source") != "test":
+        return []
+    return ["val_* is measured on the test images: this set has no validation split."]
+
+
 def split_sizes(
     spec: Mapping[str, Any], environment: Mapping[str, Any], members: Iterable[int]
 ) -> dict[int, Mapping[str, int]]:

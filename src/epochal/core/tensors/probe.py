@@ -14,6 +14,9 @@ from epochal.core.values.options import NoOptions, Options
 
 Measure = Callable[[Any, View], Mapping[str, Tensor]]
 Rank = Literal[0, 1]
+Columns = Mapping[str, Rank] | tuple[str, ...]
+"""Names of numbers, or names with their ranks."""
+
 Labels = Callable[[Any, View], Mapping[str, Sequence[str]]]
 """Of options and a view: what the places of array columns stand for."""
 
@@ -33,15 +36,23 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """A measure with its declaration. ``measure`` runs under ``vmap`` over members."""
+    """A measure with its declaration. ``measure`` runs under ``vmap`` over members.
+
+    ``columns_of`` gives the columns from the options.
+    """
 
     name: str
-    columns: tuple[Column, ...]
+    columns_of: Callable[[Any], tuple[Column, ...]]
     cost: str
     source: str
     measure: Measure
     options: type[Options] = NoOptions
     labels: Labels | None = None
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """With the default options."""
+        return self.columns_of(self.options())
 
     def configured(self, options: Options | None = None, label: str = "") -> "ConfiguredProbe":
         """This probe with options (by default its defaults); a label tells two sets of options apart."""
@@ -62,7 +73,8 @@ class ConfiguredProbe:
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
-        return tuple(replace(column, name=self._labelled(column.name)) for column in self.probe.columns)
+        columns = self.probe.columns_of(self.options)
+        return tuple(replace(column, name=self._labelled(column.name)) for column in columns)
 
     def measure(self, view: View) -> dict[str, Tensor]:
         """Column to a number or an array.
@@ -71,7 +83,7 @@ class ConfiguredProbe:
             UserError: the columns are not those that the probe declares.
         """
         values = dict(self.probe.measure(self.options, view))
-        declared = {column.name: column for column in self.probe.columns}
+        declared = {column.name: column for column in self.probe.columns_of(self.options)}
         if values.keys() != declared.keys():
             raise UserError(
                 f"probe {self.probe.name} gives {', '.join(values) or 'nothing'}; it declares the columns "
@@ -97,7 +109,7 @@ class ConfiguredProbe:
 
 def probe(
     *,
-    columns: tuple[str, ...] | Mapping[str, Rank],
+    columns: Columns | Callable[[Any], Columns],
     unit: str,
     low: float,
     high: float,
@@ -108,24 +120,28 @@ def probe(
 ) -> Callable[[Measure], Probe]:
     """Declares a function ``(options, view) -> {column: value}`` as a probe of the same name.
 
-    ``columns`` are names of numbers, or a mapping from name to rank (1 for an array). The annotation of the
+    ``columns`` are names of numbers, or a mapping from name to rank (1 for an array), or a function from the
+    options to one of these. The annotation of the
     function's first argument is the model of its options; without one it has none. ``labels(options, view)``
     names the places of arrays, where they are no plain numbers.
 
     Raises:
         UserError: the function takes other arguments.
     """
-    ranks: Mapping[str, Rank] = columns if isinstance(columns, Mapping) else dict.fromkeys(columns, 0)
 
-    def declare(measure: Measure) -> Probe:
-        declared = tuple(
+    def columns_of(options: Any) -> tuple[Column, ...]:
+        named = columns(options) if callable(columns) else columns
+        ranks: Mapping[str, Rank] = named if isinstance(named, Mapping) else dict.fromkeys(named, 0)
+        return tuple(
             Column(name=name, rank=rank, unit=unit, low=low, high=high, null=null)
             for name, rank in ranks.items()
         )
+
+    def declare(measure: Measure) -> Probe:
         name = getattr(measure, "__name__", "")
         return Probe(
             name=name,
-            columns=declared,
+            columns_of=columns_of,
             cost=cost,
             source=source,
             measure=measure,

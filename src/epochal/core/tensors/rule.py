@@ -243,8 +243,8 @@ def credit_at_sites(
     slopes at its sites has a method ``credit`` with a surrogate's arguments, which says it.
     """
     tap, seen = recording()
-    network(params, buffers, batch.inputs, tap)
-    zeros = {site: torch.zeros_like(activation) for site, activation in seen.items()}
+    network(params, buffers, batch.inputs[:1], tap)  # one example tells the sites and their shapes
+    zeros = {site: h.new_zeros((len(batch.targets), *h.shape[1:])) for site, h in seen.items()}
 
     def scalar(shifts: Mapping[str, Tensor]) -> Tensor:
         shifted = network.shifted(shifts)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.layout import Layout
+from epochal.core.tensors.passage import Passage
 from epochal.core.tensors.task import Fields, Split
 from epochal.core.values.errors import UserError
 
@@ -62,6 +63,22 @@ class View(Protocol):
         """What passes each site of the network, in evaluation mode and in the order of :meth:`logits`."""
         ...
 
+    def passage(self) -> Passage:
+        """The first ``probe_samples`` validation examples on their way through the network, and back."""
+        ...
+
+    def sample_loss_at(self, flat: Float[Tensor, " P"]) -> Float[Tensor, ""]:
+        """The objective on the examples of :meth:`passage` with other parameters; differentiable."""
+        ...
+
+    def last_update(self) -> Float[Tensor, " P"]:
+        """What the last update added to ``flat``; 0 at step 0.
+
+        Raises:
+            UserError: it is not known: snapshots do not hold it.
+        """
+        ...
+
     def loss_gradient(self, split: Split) -> Float[Tensor, " P"]: ...
 
     @property
@@ -100,6 +117,8 @@ class GivenView:
     given_inputs: dict[str, Any] = field(default_factory=dict)
     given_factors: dict[str, dict[str, Any]] = field(default_factory=dict)
     given_loss: Callable[[Tensor], Tensor] | None = None
+    given_passage: Passage | None = None
+    given_update: Tensor | None = None
     given_task: Any = None
     given_memory: dict[str, Tensor] = field(default_factory=dict)
     given_credit: dict[str, Any] = field(default_factory=dict)
@@ -145,6 +164,17 @@ class GivenView:
 
     def activations(self, split: Split) -> Mapping[str, Tensor]:
         return {site: torch.as_tensor(values) for site, values in self.given_activations[split].items()}
+
+    def passage(self) -> Passage:
+        if self.given_passage is None:
+            raise UserError("this view was given no passage: GivenView(given_passage=Passage(...))")
+        return self.given_passage
+
+    def sample_loss_at(self, flat: Float[Tensor, " P"]) -> Float[Tensor, ""]:
+        return self.loss_at("val", flat)
+
+    def last_update(self) -> Float[Tensor, " P"]:
+        return torch.zeros_like(self.flat) if self.given_update is None else self.given_update
 
     @property
     def memory(self) -> Mapping[str, Tensor]:

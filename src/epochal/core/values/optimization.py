@@ -87,6 +87,7 @@ class Optimization(BaseModel):
         source="Power et al. 2022, code",
     )
     anneal_steps: int = vary(0, "updates of cosine annealing after warm-up; 0 = constant", ge=0)
+    anneal_every: int = vary(1, "updates between two rates of the annealing; 1 = smooth", ge=1)
     anneal_final_fraction: float = vary(0.1, "learning rate after annealing, as a fraction", ge=0, le=1)
     rate_decay_steps: int = vary(0, "updates between drops of the learning rate; 0 = none", ge=0)
     rate_decay_factor: float = vary(0.1, "of each drop", gt=0, le=1)

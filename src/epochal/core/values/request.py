@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
+from typing import cast
 
 from pydantic import ValidationError
 
@@ -95,11 +96,18 @@ class Request:
 
     def with_options(self, options: Mapping[str, object]) -> "Request":
         """The same request with the probes' options in their canonical form, defaults left out."""
-        settings = [pair for pair in self.settings if not pair[0].startswith("probe_options.")]
-        mine = {field.removeprefix("probe_options.") for field, _ in self.settings}
-        own = [(f"probe_options.{k}", axes.value_text(v)) for k, v in sorted(options.items()) if k in mine]
+        rest = [pair for pair in self.settings if not pair[0].startswith("probe_options.")]
+        given = {
+            field.removeprefix("probe_options."): text
+            for field, text in self.settings
+            if (field, text) not in rest
+        }
+        texts = {name: axes.value_text(value) for name, value in options.items()}
+        if self.preset:  # a default that is given may replace what the preset says
+            texts = given | texts
+        own = [(f"probe_options.{name}", texts[name]) for name in sorted(texts) if name in given]
         members = tuple(m.model_copy(update={"probe_options": dict(options)}) for m in self.members)
-        return replace(self, members=members, settings=(*settings, *own))
+        return replace(self, members=members, settings=(*rest, *own))
 
     def _is_telling(self, field: str) -> bool:
         return field.partition(".")[0] not in self.spec.of_kind("observe", "execute")
@@ -151,7 +159,7 @@ def resolve(
         members=members,
         member_ids=ids,
         varied=tuple(name for name in order if name in varied),
-        settings=tuple(_canonical(spec_class, blocks, set(set_here), members)),
+        settings=tuple(_canonical(spec_class, blocks, own, members)),
     )
 
 
@@ -171,12 +179,17 @@ def with_probes(spec_class: type[Spec], settings: Settings, from_preset: Setting
 
 
 def inherited(from_preset: Settings, settings: Settings) -> dict[str, object]:
-    """A preset's settings that are not set anew; schedules and options of probes go with their probes."""
-    set_here = {name.partition(".")[0] for name in settings}
+    """A preset's settings that are not set anew; schedules and options of probes go with their probes.
+
+    Of a mapping such as ``probe_options`` single entries are replaced, the others stay.
+    """
+    set_here = set(settings)
     for name, given in settings.items():
         if name.rstrip("0123456789") == "zip":
             set_here |= set(re.findall(r"[A-Za-z_]\w*(?==)", str(given)))
-    kept = {name: value for name, value in from_preset.items() if name.partition(".")[0] not in set_here}
+    kept = {
+        name: value for name, value in from_preset.items() if not {name, name.partition(".")[0]} & set_here
+    }
     probes = settings.get("probes")
     if probes is None:
         return kept
@@ -208,12 +221,22 @@ def _product(spec_class: type[Spec], blocks: Sequence[Block]) -> tuple[Spec, ...
     members, errors = [], []
     for choice in itertools.product(*map(_rows, blocks)):
         try:
-            members.append(spec_class.model_validate({k: v for row in choice for k, v in row.items()}))
+            members.append(spec_class.model_validate(_joined(choice)))
         except ValidationError as error:
             errors += describe(error, spec_class)
     if errors:
         raise UserError(_short_list(errors))
     return tuple(members)
+
+
+def _joined(rows: Sequence[Mapping[str, object]]) -> dict[str, object]:
+    """All fields of a member; a mapping that a preset and a user set has the entries of both."""
+    found: dict[str, object] = {}
+    for name, value in (pair for row in rows for pair in row.items()):
+        before = found.get(name)
+        is_both = isinstance(before, Mapping) and isinstance(value, Mapping)
+        found[name] = {**before, **value} if is_both else value  # type: ignore[dict-item]
+    return found
 
 
 def _refuse_twins(ids: Sequence[str], members: Sequence[Spec], varied: Sequence[str]) -> None:
@@ -230,7 +253,7 @@ def _refuse_twins(ids: Sequence[str], members: Sequence[Spec], varied: Sequence[
 
 
 def _canonical(
-    spec_class: type[Spec], blocks: Sequence[Block], set_here: set[str], members: Sequence[Spec]
+    spec_class: type[Spec], blocks: Sequence[Block], own: Sequence[Block], members: Sequence[Spec]
 ) -> list[tuple[str, str]]:
     """The settings as text, with values as the validated members hold them, in the order of the fields."""
     shown: list[tuple[str, str]] = []
@@ -238,7 +261,7 @@ def _canonical(
     for block in blocks:
         length = len(_rows(block))
         stride //= length
-        if not set_here & set(block):
+        if not any(block is mine for mine in own):
             continue
         values = {name: [getattr(members[row * stride], name) for row in range(length)] for name in block}
         if len(block) > 1:
@@ -247,7 +270,8 @@ def _canonical(
             continue
         [(name, column)] = values.items()
         if holds_mapping(spec_class, name):
-            shown += [(f"{name}.{key}", axes.value_text(value)) for key, value in sorted(column[0].items())]
+            given = cast(Mapping[str, object], block[name][0])
+            shown += [(f"{name}.{key}", axes.value_text(column[0][key])) for key in sorted(given)]
         else:
             shown.append((name, axes.compact(column)))
     return shown

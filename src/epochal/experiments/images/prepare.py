@@ -23,7 +23,7 @@ BY_PATH = {"npz": load_npz, "idx": load_idx}
 
 
 def prepare(settings: Mapping[str, object], code: Mapping[str, str]) -> dict[str, object]:
-    """What the images say: their checksum, and the number of steps where epochs are given.
+    """What the images say: their checksum; the number of steps, and of annealing, where epochs are given.
 
     ``code`` says where the files of own code lie.
 
@@ -36,9 +36,10 @@ def prepare(settings: Mapping[str, object], code: Mapping[str, str]) -> dict[str
         raise UserError(f"data={as_typed(name, code)} names several sets; start one run for each")
     images = image_set(name, None if is_none(path) else str(path), file_of(name, code))
     derived: dict[str, object] = {"data_checksum": images.checksum}
+    spec = None
     if not is_none(settings.get("epochs")):
-        derived["max_steps"] = _steps(settings, images)
-    return derived
+        spec, derived["max_steps"] = _steps(settings, images)
+    return derived | _annealing(settings, spec, derived.get("max_steps"))
 
 
 @lru_cache(maxsize=4)
@@ -76,7 +77,8 @@ def trainable(images: ImageSet, held_out_fraction: float) -> int:
     return total if has_other else total - max(1, round(held_out_fraction * total))
 
 
-def _steps(settings: Mapping[str, object], images: ImageSet) -> int:
+def _steps(settings: Mapping[str, object], images: ImageSet) -> tuple[ImagesSpec, int]:
+    """The fields that decide how many steps the epochs have, and that number."""
     if "max_steps" in settings:
         raise UserError(
             f"epochs={settings['epochs']} and max_steps={settings['max_steps']}: give one of them"
@@ -85,7 +87,25 @@ def _steps(settings: Mapping[str, object], images: ImageSet) -> int:
     assert spec.epochs is not None
     size = trainable(images, spec.held_out_fraction) if spec.n_train is None else spec.n_train
     examples = spec.examples_per_update(size)
-    return spec.epochs * updates_per_epoch(examples, size, spec.last_batch)
+    return spec, spec.epochs * updates_per_epoch(examples, size, spec.last_batch)
+
+
+def _annealing(
+    settings: Mapping[str, object], spec: ImagesSpec | None, max_steps: object
+) -> dict[str, object]:
+    """``anneal_steps`` and ``anneal_every`` of one rate per epoch, where that is asked for."""
+    name = "anneal_per_epoch"
+    asked = values_of(ImagesSpec, name, settings.get(name, False))
+    if asked in ([False], []):
+        return {}
+    if len(asked) > 1:
+        raise UserError(f"{name}={settings[name]} has several values; start one run for each")
+    if given := [field for field in ("anneal_steps", "anneal_every") if field in settings]:
+        raise UserError(f"{given[0]}={settings[given[0]]} and {name}=true: give one of them, or {name}=false")
+    if spec is None or spec.epochs is None:
+        raise UserError(f"{name}=true needs epochs=...: they are what it anneals over; or give {name}=false")
+    assert isinstance(max_steps, int)
+    return {"anneal_steps": max_steps, "anneal_every": max_steps // spec.epochs}
 
 
 def _one_value_each(settings: Mapping[str, object]) -> ImagesSpec:

@@ -40,9 +40,15 @@ class ImagesSpec(Spec):
     model: Annotated[str, NameIn("models/images", or_own=True)] = static(
         "mlp", "architecture; or ./FILE.py:CLASS"
     )
-    width: int = static(200, "hidden units of the MLP; channels of a ResNet's first stage", ge=1, le=65_536)
-    depth: int = static(2, "hidden layers of the MLP", ge=0, le=1_000)
-    activation: Literal["relu", "gelu", "tanh"] = static("relu", "non-linearity of the MLP")
+    width: int = static(
+        200, "hidden units of an MLP; channels of the first stage of a ResNet or convnet", ge=1, le=65_536
+    )
+    depth: int = static(2, "hidden layers of the MLP, blocks of resmlp, stages of convnet", ge=0, le=1_000)
+    residual: bool = static(True, "resmlp's blocks add to the stream; false = they replace it")
+    w2_std: float = static(
+        0.01, "initial deviation of the last weights of resmlp's blocks; take 0.05 when residual=false", gt=0
+    )
+    activation: Literal["relu", "gelu", "tanh"] = static("relu", "non-linearity of mlp and convnet")
     norm: Literal["batch", "group", "none"] = static("batch", "normalisation layers of a ResNet")
     stem: Literal["small", "large"] = static("small", "first layers of resnet18: for small images or for 224")
     dropout: float = static(0.0, "share of the MLP's activations that is dropped in training", ge=0, lt=1)
@@ -53,9 +59,17 @@ class ImagesSpec(Spec):
     )
     zero_readout: bool = static(False, "starts the last layer at zero")
 
+    probe_samples: int = observe(
+        1024, "examples of the probes that look into the network: the first of those that val_* reads", ge=1
+    )
     probes: tuple[str, ...] = observe(("loss", "accuracy", "weight_norm"), PROBES_MEANING)
     epochs: int | None = static(
         None, "passes over the training set; sets max_steps", ge=1, le=10**7, identity=False
+    )
+    anneal_per_epoch: bool = static(
+        False,
+        "cosine annealing over all epochs with one rate per epoch; sets anneal_steps, anneal_every",
+        identity=False,
     )
 
     @model_validator(mode="after")
