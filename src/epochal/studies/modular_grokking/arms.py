@@ -1,8 +1,9 @@
 """The conditions: published networks in the full form, a small one in the quick form.
 
-The small network is that of the preset ``demo`` at p = 31 and width 48, 50% of the table, rate 4e-3, decay
-3, the whole training set at once. With seeds 0 to 4 it memorises near step 60 and generalises between 280
-and 660. Its conditions were chosen on those seeds, and the quick form trains others.
+The small network is that of the preset ``demo`` at p = 31 and width 48: rate 4e-3, the whole training set
+at once. With seeds 0 to 4, 60% of the table and decay 1 it memorises near step 60 and generalises between 430
+and 910, one not by 1,000. At decay 3 nothing is learnt with Muon or with orthogonal gradients, so decay is
+1.5 here. This was seen on those seeds; the quick form trains others.
 
 Arms of which only a time is asked stop at 99% validation accuracy, tested at each record.
 """
@@ -13,19 +14,19 @@ from dataclasses import dataclass
 from epochal.core.values.study import Arm
 
 FEW, SOME, MANY = "100:103", "100:108", "100:110"
-QUICK = "50:58"
+QUICK, QUICK_FEW = "50:58", "50:56"
 RECORDS = "log:116"  # of the published systems
 STOPS: Mapping[str, object] = {"stop_metric": "val_accuracy", "stop_at": 0.99, "stop_every": RECORDS}
 
 FULL_FRACTIONS = {
     "miml_35": 0.35, "miml_40": 0.4, "miml_50": 0.5, "miml_60": 0.6, "miml_70": 0.7, "miml_80": 0.8,
 }  # fmt: skip
-QUICK_FRACTIONS = {"small_40": 0.4, "small": 0.5, "small_60": 0.6, "small_70": 0.7}
+QUICK_FRACTIONS = {"small_50": 0.5, "small": 0.6, "small_70": 0.7, "small_80": 0.8}
 FRACTIONS: Mapping[str, float] = FULL_FRACTIONS | QUICK_FRACTIONS
 """Arms that differ in their fraction of data only, in either form."""
 
 FULL_DECAYS = {"miml_50": 0.1, "miml_decay_03": 0.3, "miml_decay_06": 0.6, "miml_decay_1": 1.0}
-QUICK_DECAYS = {"small_decay_15": 1.5, "small_decay_2": 2.0, "small": 3.0, "small_decay_45": 4.5}
+QUICK_DECAYS = {"small_decay_1": 1.0, "small": 1.5, "small_decay_3": 3.0}
 DECAYS: Mapping[str, float] = FULL_DECAYS | QUICK_DECAYS
 """Arms that differ in their weight decay only, in either form."""
 
@@ -84,8 +85,8 @@ def full(preset: str, seeds: str, *, stops: bool = True, **settings: object) -> 
 
 def small(*, stops: bool = True, **settings: object) -> Arm:
     base: dict[str, object] = {
-        "modulus": 31, "width": 48, "train_fraction": 0.5, "max_steps": 1200, "record_every": 10,
-        "probes": "loss,accuracy", "seed": QUICK,
+        "modulus": 31, "width": 48, "train_fraction": 0.6, "weight_decay": 1.5, "max_steps": 800,
+        "record_every": 10, "probes": "loss,accuracy", "seed": QUICK,
     }  # fmt: skip
     stopping = {**STOPS, "stop_every": 10} if stops else {}
     return Arm(experiment="algorithmic", preset="demo", settings={**base, **stopping, **settings},
@@ -123,15 +124,14 @@ FULL: Mapping[str, Arm] = {
 }  # fmt: skip
 
 SMALL: Mapping[str, Arm] = {
-    "small": small(stops=False, max_steps=1000, probes=MEASURES),
-    "small_40": small(train_fraction=0.4),
-    "small_60": small(train_fraction=0.6),
-    "small_70": small(train_fraction=0.7),
-    "small_decay_15": small(weight_decay=1.5),
-    "small_decay_2": small(weight_decay=2.0),
-    "small_decay_45": small(weight_decay=4.5),
+    "small": small(stops=False, probes=MEASURES),
+    "small_50": small(train_fraction=0.5, max_steps=1000, seed=QUICK_FEW),
+    "small_70": small(train_fraction=0.7, seed=QUICK_FEW),
+    "small_80": small(train_fraction=0.8, seed=QUICK_FEW),
+    "small_decay_1": small(weight_decay=1.0, max_steps=1000, seed=QUICK_FEW),
+    "small_decay_3": small(weight_decay=3.0, seed=QUICK_FEW),
     "small_grokfast": small(grokfast="ema"),
-    "small_rate": small(learning_rate=0.012, weight_decay=1.0),
+    "small_rate": small(learning_rate=0.012, weight_decay=0.5),
     "small_orthogonal": small(orthogonal_gradient=True),
     "small_stablemax": small(objective="stablemax"),
     "small_muon": small(optimizer="muon"),
