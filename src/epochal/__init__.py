@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from epochal.core.values.finding import Finding as Finding
     from epochal.core.values.options import NoOptions as NoOptions
     from epochal.core.values.options import Options as Options
+    from epochal.core.values.result_table import ResultTable as ResultTable
     from epochal.core.values.study import Arm as Arm
     from epochal.core.values.study import DeclaredLooks as DeclaredLooks
     from epochal.core.values.study import Detector as Detector

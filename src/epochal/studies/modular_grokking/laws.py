@@ -26,6 +26,8 @@ def law(
     seeds, each of which was trained under every condition.
     """
     x, times, seeds = table(runs, conditions)
+    if not x:
+        return "none of the arms is in this form"
     try:
         return scaling_exponent(np.exp(x) if is_exponential else x, times, seeds=seeds, level=level)
     except UserError as error:
