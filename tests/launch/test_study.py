@@ -256,7 +256,8 @@ def formed(folder: Path, slow: str, fast: str, arms: str = "()") -> Path:
     text = Path(write(folder).rpartition(":")[0]).read_text()
     text = text.replace("weight_decay=1e-3):", "weight_decay=1e-3, form='both'):")
     text = text.replace('quick={"seed": "20:22"})', 'form=form, quick={"seed": "20:22"})')
-    text = text.replace('arm(1e-3), "fast": arm(1e-2)', f'arm(1e-3, form="{slow}"), "fast": arm(1e-2, form="{fast}")')
+    text = text.replace("arm(1e-3),", f"arm(1e-3, form='{slow}'),")
+    text = text.replace("arm(1e-2)}", f"arm(1e-2, form='{fast}')}}")
     text = text.replace('options={"threshold": 0.5})', f'options={{"threshold": 0.5}}, arms={arms})')
     (folder / "own.py").write_text(text)
     return folder / "own.py"
@@ -273,15 +274,19 @@ def test_an_arm_of_one_form_is_in_no_plan_of_the_other(tmp_path: Path) -> None:
 
 
 def test_a_detector_reads_its_own_arms_only(tmp_path: Path) -> None:
-    found = find(f"{formed(tmp_path, 'both', 'both', arms='("fast",)')}:tiny")
+    path = formed(tmp_path, "both", "both", arms='("fast",)')
+    found = find(f"{path}:tiny")
     plan = resolve(found, is_quick=True)
     assert plan.document["detectors"]["memorised"]["arms"] == ["fast"]
     stored = conducted(plan, tmp_path).runs
     runs = gathered(plan.study, {role: [(run, "seed") for run in listed] for role, listed in stored.items()})
     assert list(runs["fast"].runs[0].events) == ["memorised"]
     assert list(runs["slow"].runs[0].events) == []
-    with pytest.raises(UserError, match="detector memorised of the study reads arm fats: did you mean 'fast'"):
-        find(f"{formed(tmp_path, 'both', 'both', arms='("fats",)')}:tiny")
+    formed(tmp_path, "both", "both", arms='("fats",)')
+    with pytest.raises(
+        UserError, match="detector memorised of the study reads arm fats: did you mean 'fast'"
+    ):
+        find(f"{path}:tiny")
 
 
 def test_a_table_is_on_the_page_and_kept_with_the_findings(tmp_path: Path) -> None:

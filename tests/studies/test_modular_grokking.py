@@ -153,7 +153,7 @@ def test_a_control_that_never_generalises_counts_up_to_the_last_step_of_both() -
 
 
 def measured(ahead: float, seed: int = 0) -> StudyRuns:
-    """Restricted loss ``ahead`` of validation loss, itself 100 before accuracy; the rest with accuracy or later."""
+    """Restricted loss ``ahead`` of validation loss, itself 100 before accuracy; the rest later."""
     middle, e = 1000 + noise(seed, 8, sd=100), noise(seed + 1, 4, 8, sd=5)
 
     def courses(offset: float, row: int) -> list[Any]:
@@ -181,6 +181,13 @@ def test_a_measure_leads_only_where_it_is_before_the_placebo_too() -> None:
     assert excluded.verdict != "supported"
     assert gini.verdict == "refuted"
     assert sum(led(measured(0, seed))[0].verdict == "supported" for seed in range(10)) <= 1
+
+
+def test_a_measure_that_begins_earlier_and_ends_later_does_not_lead() -> None:
+    small = measured(80)["small"]
+    events = {name: [run.events[name] for run in small.runs] for name in small.runs[0].events}
+    late = [course(e.onset, e.step, e.end + 500) for e in events["restricted"]]
+    assert led(runs_of(arm_of("small", {**events, "restricted": late})))[0].verdict == "refuted"
 
 
 def test_measures_that_never_change_leave_it_undecided() -> None:
