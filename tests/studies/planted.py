@@ -7,13 +7,9 @@ import numpy as np
 
 from epochal.analysis.first_passage import passage
 from epochal.core.values.event import Event
-from epochal.core.values.study_runs import ArmRuns, CurveOf, MemberRun, StudyRuns
+from epochal.core.values.study_runs import ArmRuns, MemberRun, StudyRuns
 
 MARGINS = {"bend": 0.7, "exponent": 0.25}
-CURVES = {
-    name: CurveOf(steps=[0, 10], values=[1.0, 0.5])
-    for name in ("val_accuracy", "val_loss", "restricted_loss", "excluded_loss", "embedding_gini")
-}
 
 
 def at(step: float, until: float = math.inf) -> Event:
@@ -23,13 +19,6 @@ def at(step: float, until: float = math.inf) -> Event:
         if step > until
         else passage(step, step, 1, "none", "")
     )
-
-
-def course(onset: float, midpoint: float, end: float) -> Event:
-    return Event(
-        found=True, step=midpoint, low=midpoint, high=midpoint, width=end - onset, onset=onset, end=end,
-        height=1.0, censored="none", reason="", p=0.01,
-    )  # fmt: skip
 
 
 def arm_of(
@@ -46,7 +35,7 @@ def arm_of(
                 member_id=f"{role}-{number}",
                 seed=first_seed + number,
                 outcome=outcomes[number] if outcomes else "finished",
-                curves=CURVES,
+                curves={},
                 events={name: listed[number] for name, listed in events.items()},
             )
             for number in range(num)

@@ -1,6 +1,7 @@
 """The study of modular addition: planted laws are found, nulls are not, arms differ as they are said to."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from epochal.cli.study_check import check_study
 from epochal.core.values.figure import FigureSpec
 from epochal.core.values.finding import Finding
 from epochal.core.values.result_table import ResultTable
-from epochal.core.values.study_runs import StudyRuns
+from epochal.core.values.study_runs import CurveOf, StudyRuns
 from epochal.launch.study_plan import resolve
 from epochal.studies import find
 from epochal.studies.modular_grokking import analyse
@@ -18,9 +19,9 @@ from epochal.studies.modular_grokking.accelerators import compared
 from epochal.studies.modular_grokking.against_published import against_published
 from epochal.studies.modular_grokking.arms import ARMS, COMPARISONS, RATE, Comparison
 from epochal.studies.modular_grokking.laws import bends, falls_with_data, is_log_linear, scales_with_decay
-from epochal.studies.modular_grokking.measures import led
+from epochal.studies.modular_grokking.measures import course, led
 from epochal.studies.modular_grokking.published import ROWS
-from tests.studies.planted import arm_of, at, course, generalising, noise, runs_of
+from tests.studies.planted import arm_of, at, generalising, noise, runs_of
 
 FRACTIONS = {"a": 0.4, "b": 0.5, "c": 0.6, "d": 0.7}
 DECAYS = {"a": 0.5, "b": 1.0, "c": 2.0, "d": 4.0}
@@ -152,49 +153,65 @@ def test_a_control_that_never_generalises_counts_up_to_the_last_step_of_both() -
     assert (nothing.verdict, nothing.p) == ("undecided", None)
 
 
-def measured(ahead: float, seed: int = 0) -> StudyRuns:
-    """Restricted loss ``ahead`` of validation loss, itself 100 before accuracy; the rest later."""
+def measured(ahead: float, seed: int = 0, late: float = 0) -> StudyRuns:
+    """Restricted loss ``ahead`` of validation loss, itself 100 before accuracy; the rest later.
+
+    Restricted loss ends ``late``. Memorised at step 100, where accuracy has jumped to 0.5 already.
+    """
     middle, e = 1000 + noise(seed, 8, sd=100), noise(seed + 1, 4, 8, sd=5)
+    steps = np.arange(0, 2000, 2)
 
-    def courses(offset: float, row: int) -> list[Any]:
-        return [course(m + offset - 60, m + offset, m + offset + 60) for m in middle + e[row]]
+    def gone(offset: float, row: int, late: float = 0) -> list[np.ndarray]:
+        at = middle + offset + e[row]
+        return [np.interp(steps, [m - 60, m, m + 60 + late], [0, 0.5, 1]) for m in at]
 
-    return runs_of(
-        arm_of(
-            "small",
-            {
-                "generalised": [at(float(m)) for m in middle],
-                "accuracy_course": courses(0, 0),
-                "val_loss_course": courses(-100, 1),
-                "restricted": courses(-100 - ahead, 2),
-                "excluded": courses(0, 3),
-                "gini": courses(200, 3),
+    curves = {
+        "val_accuracy": [0.5 * (steps >= 60) + 0.5 * x for x in gone(0, 0)],
+        "val_loss": [np.exp(2 - 6 * x) for x in gone(-100, 1)],
+        "restricted_loss": [np.exp(1 - 8 * x) for x in gone(-100 - ahead, 2, late)],
+        "excluded_loss": [np.exp(x) for x in gone(0, 3)],
+        "embedding_gini": [0.1 + 0.4 * x for x in gone(200, 3)],
+    }
+    events = {"memorised": [at(100.0)] * 8, "generalised": [at(float(m) + 60) for m in middle]}
+    small = arm_of("small", events)
+    runs = tuple(
+        replace(
+            run,
+            curves={
+                name: CurveOf(steps=steps.tolist(), values=of[i].tolist()) for name, of in curves.items()
             },
         )
+        for i, run in enumerate(small.runs)
     )
+    return runs_of(replace(small, runs=runs))
 
 
 def test_a_measure_leads_only_where_it_is_before_the_placebo_too() -> None:
     restricted, excluded, gini = led(measured(80))
     assert (restricted.verdict, restricted.p, restricted.adjusted_p) == ("supported", 1 / 2**8, 3 / 2**8)
-    assert restricted.estimate == pytest.approx(180, abs=5)
+    assert restricted.estimate == pytest.approx(180, abs=8)
     assert excluded.verdict != "supported"
     assert gini.verdict == "refuted"
     assert sum(led(measured(0, seed))[0].verdict == "supported" for seed in range(10)) <= 1
 
 
 def test_a_measure_that_begins_earlier_and_ends_later_does_not_lead() -> None:
+    assert led(measured(80, late=500))[0].verdict == "refuted"
+
+
+def test_the_way_begins_at_memorisation() -> None:
+    arm = measured(80)["small"]
+    accuracy = course(arm, "val_accuracy")
+    expected = 1000 + noise(0, 8, sd=100) + noise(1, 4, 8, sd=5)[0]
+    for part, offset in (("onset", -48), ("midpoint", 0), ("end", 48)):
+        assert getattr(accuracy, part) == pytest.approx(expected + offset, abs=2)  # a record
+
+
+def test_measures_of_runs_that_never_generalise_leave_it_undecided() -> None:
     small = measured(80)["small"]
-    events = {name: [run.events[name] for run in small.runs] for name in small.runs[0].events}
-    late = [course(e.onset, e.step, e.end + 500) for e in events["restricted"]]
-    assert led(runs_of(arm_of("small", {**events, "restricted": late})))[0].verdict == "refuted"
-
-
-def test_measures_that_never_change_leave_it_undecided() -> None:
-    runs = measured(80)
-    arm = runs["small"]
-    never = {name: [at(9e9, 100)] * 8 for name in arm.runs[0].events}
-    assert {found.verdict for found in led(runs_of(arm_of("small", never)))} == {"undecided"}
+    events = {"memorised": at(100.0), "generalised": at(9e9, 2000)}
+    never = tuple(replace(run, events=events) for run in small.runs)
+    assert {found.verdict for found in led(runs_of(replace(small, runs=never)))} == {"undecided"}
 
 
 def row(runs: StudyRuns, what: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from epochal.core.values.study import Detector, Study
 from epochal.core.values.study_runs import StudyRuns
 from epochal.studies.modular_grokking.accelerators import compared
 from epochal.studies.modular_grokking.against_published import against_published
-from epochal.studies.modular_grokking.arms import ARMS, COMPARISONS, DECAYS, FRACTIONS, MEASURED
+from epochal.studies.modular_grokking.arms import ARMS, COMPARISONS, DECAYS, FRACTIONS
 from epochal.studies.modular_grokking.figures import (
     accelerator_figure,
     lag_figure,
@@ -62,21 +62,6 @@ modular_grokking = Study(
             kind="passage",
             options={"threshold": 0.1, "direction": "fall"},
             arms=("nanda_30", "nanda_50", "nanda_70"),
-        ),
-        "accuracy_course": Detector(
-            column="val_accuracy", kind="accuracy", options={"direction": "rise"}, arms=MEASURED
-        ),
-        "val_loss_course": Detector(
-            column="val_loss", kind="positive", options={"direction": "fall"}, arms=MEASURED
-        ),
-        "restricted": Detector(
-            column="restricted_loss", kind="positive", options={"direction": "fall"}, arms=MEASURED
-        ),
-        "excluded": Detector(
-            column="excluded_loss", kind="positive", options={"direction": "rise"}, arms=MEASURED
-        ),
-        "gini": Detector(
-            column="embedding_gini", kind="accuracy", options={"direction": "rise"}, arms=MEASURED
         ),
     },
     margins={"bend": 0.7, "exponent": 0.25},  # a factor of two; the published exponent is .065 off

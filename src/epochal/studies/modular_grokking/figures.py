@@ -124,11 +124,11 @@ def control_name(role: str) -> str:
 def lag_figure(runs: StudyRuns) -> FigureSpec:
     """How much earlier than validation accuracy each measure, and the placebo, changes."""
     arm = measured(runs)
-    result = course(arm.events(RESULT))
+    result = course(arm, RESULT)
     rows: dict[str, list[Cell]] = {"measure": [], "lag": [], "part": [], "seed": []}
     named = {**MEASURES, PLACEBO: "placebo: validation loss"}
-    for detector, name in named.items():
-        own = course(arm.events(detector))
+    for column, name in named.items():
+        own = course(arm, column)
         for part in PARTS:
             for seed, mine, other in zip(arm.seeds, getattr(own, part), getattr(result, part), strict=True):
                 if math.isfinite(lag := other - mine):
@@ -140,9 +140,9 @@ def lag_figure(runs: StudyRuns) -> FigureSpec:
     return FigureSpec(
         name="lags-of-measures",
         title="How many steps earlier than validation accuracy",
-        caption="Per network, where both changed: right of the line the measure is earlier. Onset and end "
-        "are at 10% and 90% of a change. A measure leads if it is right of the line and of the placebo at "
-        "all three.",
+        caption="Per network that generalised: right of the line the measure is earlier. Onset, midpoint and "
+        "end are at 10, 50 and 90% of the way from memorisation to the last record, of the logarithm for a "
+        "loss. A measure leads if it is right of the line and of the placebo at all three.",
         tables={"lags": rows, "none": {"lag": [0.0]}},
         panels=tuple(
             Panel(

@@ -3,22 +3,23 @@
 import math
 from dataclasses import replace
 
+import numpy as np
+
 from epochal.analysis import Course, adjust, leads
 from epochal.core.values.errors import UserError
-from epochal.core.values.event import Event
 from epochal.core.values.finding import Finding
-from epochal.core.values.study_runs import ArmRuns, StudyRuns
+from epochal.core.values.study_runs import ArmRuns, MemberRun, StudyRuns
 from epochal.studies.modular_grokking.arms import MEASURED
 
 MEASURES = {
-    "restricted": "restricted loss",
-    "excluded": "excluded loss",
-    "gini": "the embedding's Gini coefficient",
+    "restricted_loss": "restricted loss",
+    "excluded_loss": "excluded loss",
+    "embedding_gini": "the embedding's Gini coefficient",
 }
-"""Detectors and what they read."""
-RESULT = "accuracy_course"
-PLACEBO = "val_loss_course"
-PARTS = ("onset", "midpoint", "end")
+"""Columns and what they are called."""
+RESULT = "val_accuracy"
+PLACEBO = "val_loss"
+PARTS = {"onset": 0.1, "midpoint": 0.5, "end": 0.9}
 
 
 def led(runs: StudyRuns) -> list[Finding]:
@@ -32,19 +33,20 @@ def led(runs: StudyRuns) -> list[Finding]:
     for role in MEASURED:
         if role in runs.arms:
             arm = runs[role]
-            found += [runs.cited(leading(arm, name, alpha=runs.alpha), role) for name in MEASURES]
+            found += [runs.cited(leading(arm, column, alpha=runs.alpha), role) for column in MEASURES]
     return adjust(found, alpha=runs.alpha)
 
 
-def leading(arm: ArmRuns, name: str, *, alpha: float) -> Finding:
-    claim = f"{MEASURES[name]} changes before validation accuracy, and before validation loss"
+def leading(arm: ArmRuns, column: str, *, alpha: float) -> Finding:
+    claim = f"{MEASURES[column]} changes before validation accuracy, and before validation loss"
     try:
         found = leads(
-            course(arm.events(name)),
-            course(arm.events(RESULT)),
-            placebo=course(arm.events(PLACEBO)),
+            course(arm, column),
+            course(arm, RESULT),
+            placebo=course(arm, PLACEBO),
+            record_interval=[record_interval(run) for run in arm.runs],
             alpha=alpha,
-            names=(MEASURES[name], "validation accuracy", "validation loss"),
+            names=(MEASURES[column], "validation accuracy", "validation loss"),
         )
         return replace(found, claim=claim)
     except UserError as error:
@@ -54,11 +56,36 @@ def leading(arm: ArmRuns, name: str, *, alpha: float) -> Finding:
         )  # fmt: skip
 
 
-def course(events: list[Event]) -> Course:
-    """Where a transition is known to lie between two records only, its step stands for all of it."""
-    parts: dict[str, list[float]] = {part: [] for part in PARTS}
-    for event in events:
-        ends = (event.onset, event.step, event.end) if event.found else (math.nan,) * 3
-        for part, step in zip(PARTS, ends, strict=True):
-            parts[part].append(event.step if event.found and math.isnan(step) else step)
-    return Course(onset=parts["onset"], midpoint=parts["midpoint"], end=parts["end"])
+def course(arm: ArmRuns, column: str) -> Course:
+    """When it had gone 10, 50 and 90% of the way from memorisation to the last record; NaN without either.
+
+    Memorisation is where training accuracy passes 99%, the way that of the logarithm for a loss. A search for
+    the clearest change would find another one: with commuting operands validation accuracy jumps while the
+    network memorises, since it knows the mirrored pairs.
+    """
+    rows = [way(run, column) for run in arm.runs]
+    onset, midpoint, end = ([row[part] for row in rows] for part in range(len(PARTS)))
+    return Course(onset=onset, midpoint=midpoint, end=end)
+
+
+def way(run: MemberRun, column: str) -> list[float]:
+    """Steps of the three parts in one run that memorised and generalised."""
+    start, curve = run.events["memorised"].high, run.curves.get(column)
+    nothing = [math.nan] * len(PARTS)
+    if curve is None or not math.isfinite(start) or not run.events["generalised"].found:
+        return nothing
+    steps, values = np.asarray(curve.steps, np.float64), np.asarray(curve.values, np.float64)
+    if column.endswith("_loss"):
+        values = np.log(np.where(values > 0, values, np.nan))
+    kept = (steps >= start) & np.isfinite(values)
+    steps, values = steps[kept], values[kept]
+    if len(steps) < 2 or values[-1] == values[0]:
+        return nothing
+    gone = (values - values[0]) / (values[-1] - values[0])
+    return [float(steps[np.argmax(gone >= share)]) for share in PARTS.values()]
+
+
+def record_interval(run: MemberRun) -> float:
+    """Steps between the records where it generalised: less is no lag."""
+    event = run.events["generalised"]
+    return event.high - event.low if event.found else 0.0
