@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -62,9 +63,15 @@ def law_figure(runs: StudyRuns, *, slope: bool) -> FigureSpec:
         title="Step of generalisation against " + ("the fraction of data" if slope else "weight decay"),
         caption=f"First record with 99% validation accuracy, per network. {fit} {LATE}",
         tables=tables,
-        panels=(Panel(x=x, y=STEP, layers=tuple(layers), height=300),),
+        panels=(Panel(x=x, y=step_axis(tables), layers=tuple(layers), height=300),),
         per_row=1,
     )
+
+
+def step_axis(tables: Mapping[str, Mapping[str, list[Cell]]]) -> Axis:
+    """With room beyond the first and the last step."""
+    steps = [float(str(step)) for table in tables.values() for step in table["step"]]
+    return replace(STEP, domain=(min(steps) / 1.1, max(steps) * 1.1)) if steps else STEP
 
 
 def accelerator_figure(runs: StudyRuns, comparisons: tuple[Comparison, ...]) -> FigureSpec:
@@ -97,7 +104,7 @@ def accelerator_figure(runs: StudyRuns, comparisons: tuple[Comparison, ...]) -> 
         tables=points,
         panels=(
             Panel(
-                x=STEP,
+                x=step_axis(points),
                 y=Axis(label="", scale="category", order=order),
                 layers=(
                     Layer(mark="point", table="reached", x="step", y="arm", hover={"seed": "seed"}),
