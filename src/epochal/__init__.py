@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from epochal.core.values.finding import Finding as Finding
     from epochal.core.values.options import NoOptions as NoOptions
     from epochal.core.values.options import Options as Options
+    from epochal.core.values.result_table import ResultTable as ResultTable
     from epochal.core.values.study import Arm as Arm
     from epochal.core.values.study import DeclaredLooks as DeclaredLooks
     from epochal.core.values.study import Detector as Detector
@@ -41,6 +42,7 @@ __all__ = [
     "GivenView",
     "NoOptions",
     "Options",
+    "ResultTable",
     "Run",
     "Study",
     "StudyRuns",
@@ -68,6 +70,7 @@ _PLACES = {
     "NoOptions": "epochal.core.values.options",
     "UserError": "epochal.core.values.errors",
     "Finding": "epochal.core.values.finding",
+    "ResultTable": "epochal.core.values.result_table",
     "Arm": "epochal.core.values.study",
     "DeclaredLooks": "epochal.core.values.study",
     "Detector": "epochal.core.values.study",

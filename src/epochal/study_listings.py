@@ -45,13 +45,19 @@ def shown(study: Path) -> list[str]:
         lines.append(f"look {one['look']} of {one['looks']}, {one['analysed_utc']}{other}")
         lines += [f"exploratory {reason}" for reason in one["exploratory"]]
         lines += [str(row["sentence"]) for row in one["findings"]]
+        lines += [line for table in one.get("tables", []) for line in _table_lines(table)]
     page = StudyPaths(study).report
     return [*lines, "", f"study   {study}", *([f"report  {page}"] if page.exists() else [])]
 
 
+def _table_lines(table: Mapping[str, Any]) -> list[str]:
+    rows = [", ".join(f"{name} {cell}" for name, cell in row.items()) for row in table["rows"]]
+    return ["", f"{table['title']}:", *rows]
+
+
 def declared(study: Study) -> list[str]:
     """A study as its file has it, in lines."""
-    quick = any(arm.quick for arm in study.arms.values())
+    quick = any(arm.quick or arm.form == "quick" for arm in study.arms.values())
     lines = [
         f"question    {study.question}",
         f"prediction  {study.prediction}",
@@ -81,6 +87,7 @@ def as_declared(name: str, study: Study) -> dict[str, Any]:
 
 def _arm_text(arm: Arm) -> str:
     words = [f"preset={arm.preset}"] if arm.preset else []
+    words = [*words, *([f"({arm.form} form only)"] if arm.form != "both" else [])]
     return " ".join([arm.experiment, *words, *(f"{name}={value}" for name, value in arm.settings.items())])
 
 

@@ -15,8 +15,8 @@ from tests.launch.studies import write
 
 def test_studies_are_listed_without_torch(call: Call) -> None:
     assert "grokking-delay" in call("study").out
-    [first] = json.loads(call("study", "--json").out)
-    assert first["study"] == "grokking-delay"
+    first, second = json.loads(call("study", "--json").out)
+    assert [first["study"], second["study"]] == ["grokking-delay", "modular-grokking"]
 
 
 def test_a_study_says_its_verdicts_and_where_its_page_is(call: Call, tmp_path: Path) -> None:
@@ -64,7 +64,10 @@ def test_an_interrupted_study_says_how_to_go_on(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["grokking-dely"], "unknown study grokking-dely: did you mean 'grokking-delay'?"),
+        (
+            ["grokking-dely"],
+            "unknown study grokking-dely: did you mean 'grokking-delay' or 'modular-grokking'?",
+        ),
         (["./none.py:study"], "study=./none.py:study: there is no file ./none.py"),
         (["grokking-delay", "sead=0:3"], "sead is no field of the study's arms: did you mean 'seed'"),
         (["grokking-delay", "preset=demo"], "preset=demo: an arm keeps its preset"),
@@ -91,7 +94,7 @@ def test_errors_are_one_line_and_leave_nothing(
     [
         ("return found[", "return found[1 / 0:", "ZeroDivisionError"),
         ("return found[", "return [] and found[", "gives no finding; undecided is one too"),
-        ("return found[", "return [7] and [7] + found[", "gives a int; give findings and figures"),
+        ("return found[", "return [7] and [7] + found[", "gives a int; give findings, figures and tables"),
         (
             'column="train_accuracy"',
             'column="accuracy"',

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from epochal.analysis import alpha_spending
 from epochal.core.values.errors import UserError
+from epochal.core.values.result_table import ResultTable
 from epochal.launch.listener import Silent, Start
 from epochal.launch.study_plan import differences, resolve
+from epochal.launch.study_runs import gathered
 from epochal.store.studies import read_analyses, read_plan, read_runs
 from epochal.studies import find
 from tests.launch.studies import conducted, planned, write
@@ -248,3 +250,67 @@ def test_looks_are_for_the_declared_number_of_runs_only(tmp_path: Path) -> None:
     assert resolve(found, overrides={"seed": "50:56"}).num_looks == 1
     with pytest.raises(UserError, match="the last look is at 4 runs, but arm slow has 5; make them equal"):
         planned(tmp_path, looks=LOOKS, seeds="0:5")
+
+
+def formed(folder: Path, slow: str, fast: str, arms: str = "()") -> Path:
+    text = Path(write(folder).rpartition(":")[0]).read_text()
+    text = text.replace("weight_decay=1e-3):", "weight_decay=1e-3, form='both'):")
+    text = text.replace('quick={"seed": "20:22"})', 'form=form, quick={"seed": "20:22"})')
+    text = text.replace("arm(1e-3),", f"arm(1e-3, form='{slow}'),")
+    text = text.replace("arm(1e-2)}", f"arm(1e-2, form='{fast}')}}")
+    text = text.replace('options={"threshold": 0.5})', f'options={{"threshold": 0.5}}, arms={arms})')
+    (folder / "own.py").write_text(text)
+    return folder / "own.py"
+
+
+def test_an_arm_of_one_form_is_in_no_plan_of_the_other(tmp_path: Path) -> None:
+    found = find(f"{formed(tmp_path, 'full', 'quick')}:tiny")
+    full, quick = resolve(found), resolve(found, is_quick=True)
+    assert [batch.role for batch in full.batches] == ["slow"]
+    assert [batch.role for batch in quick.batches] == ["fast"]
+    assert list(full.document["arms"]) == ["slow"]
+    with pytest.raises(UserError, match="the study has no quick form: all its arms have form='full'"):
+        resolve(find(f"{formed(tmp_path, 'full', 'full')}:tiny"), is_quick=True)
+
+
+def test_a_detector_reads_its_own_arms_only(tmp_path: Path) -> None:
+    path = formed(tmp_path, "both", "both", arms='("fast",)')
+    found = find(f"{path}:tiny")
+    plan = resolve(found, is_quick=True)
+    assert plan.document["detectors"]["memorised"]["arms"] == ["fast"]
+    stored = conducted(plan, tmp_path).runs
+    runs = gathered(plan.study, {role: [(run, "seed") for run in listed] for role, listed in stored.items()})
+    assert list(runs["fast"].runs[0].events) == ["memorised"]
+    assert list(runs["slow"].runs[0].events) == []
+    formed(tmp_path, "both", "both", arms='("fats",)')
+    with pytest.raises(
+        UserError, match="detector memorised of the study reads arm fats: did you mean 'fast'"
+    ):
+        find(f"{path}:tiny")
+
+
+def test_a_table_is_on_the_page_and_kept_with_the_findings(tmp_path: Path) -> None:
+    table = 'ResultTable(name="t", title="What <others> found", columns=("what", "ours"), '
+    table += 'rows=(("a", 1.5), ("b", None)), note="And why.")'
+    path = Path(write(tmp_path).rpartition(":")[0])
+    text = path.read_text().replace("return found[:2]", f"return [*found, {table}]")
+    path.write_text(text.replace("import Arm", "import ResultTable, Arm"))
+    study = conducted(resolve(find(f"{path}:tiny"), is_quick=True), tmp_path, with_pages=True)
+    [analysis] = read_analyses(study.path)
+    rows = [{"what": "a", "ours": 1.5}, {"what": "b", "ours": None}]
+    assert analysis["tables"] == [
+        {"name": "t", "title": "What <others> found", "rows": rows, "note": "And why."}
+    ]
+    page = (study.path / "report.html").read_text()
+    assert "<h2>What &lt;others&gt; found</h2>" in page
+    assert '<td>a</td><td class="n">1.5</td>' in page
+    assert "And why." in page
+    with pytest.raises(ValueError, match="table t: a row has 1 entries under 2 columns"):
+        ResultTable(name="t", title="", columns=("a", "b"), rows=(("a",),))
+
+
+def test_a_study_of_several_files_is_known_by_all_of_them() -> None:
+    found = find("modular-grokking")
+    assert found.path.is_dir()
+    for file in found.path.glob("*.py"):
+        assert file.read_bytes() in found.source

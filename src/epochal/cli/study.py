@@ -127,6 +127,11 @@ def _show(conducted: "Conducted", as_json: bool) -> None:
         typer.echo(finding.sentence)
     typer.echo("")
     print_table([finding_row(finding) for finding in conducted.findings], False)
+    for table in conducted.tables:
+        typer.echo(f"\n{table.title}:")
+        print_table(table.as_records(), False)
+        if table.note:
+            typer.echo(table.note)
     if conducted.look < conducted.plan.num_looks and not conducted.is_decided:
         typer.echo(f"next    the same without --look goes on to look {conducted.look + 1}")
     typer.echo(f"study   {conducted.path}")

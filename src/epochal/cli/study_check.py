@@ -56,6 +56,7 @@ def synthetic_runs(plan: StudyPlan, fate: Fate) -> StudyRuns:
             events = {
                 name: detected(name, detector, curves[detector.column], TRIALS)
                 for name, detector in study.detectors.items()
+                if detector.reads(batch.role)
             }
             arms[batch.role].append(
                 MemberRun(
@@ -74,7 +75,7 @@ def synthetic_runs(plan: StudyPlan, fate: Fate) -> StudyRuns:
 
 def _resolves(found: Found, is_quick: bool) -> None:
     plan = resolve(found, is_quick=is_quick, runs=runs_folder(None))
-    if is_quick and not any(arm.quick for arm in found.study.arms.values()):
+    if is_quick and not any(arm.quick or arm.form == "quick" for arm in found.study.arms.values()):
         raise AssertionError("no arm has a quick form: give quick={'seed': '50:53', 'max_steps': 200}")
     assert plan.batches
 

@@ -12,6 +12,7 @@ from epochal.core.values.errors import UserError
 from epochal.core.values.figure import FigureSpec
 from epochal.core.values.finding import Finding
 from epochal.core.values.request import Request
+from epochal.core.values.result_table import ResultTable
 from epochal.core.values.source import copy_name
 from epochal.core.values.study_runs import StudyRuns
 from epochal.experiments.catalog import Experiment
@@ -44,13 +45,14 @@ class Train(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Conducted:
-    """A study as far as it went: its folder, its look, its findings and figures, its runs by role."""
+    """A study as far as it went: its folder, its look, what its analysis made, its runs by role."""
 
     path: Path
     plan: StudyPlan
     look: int
     findings: tuple[Finding, ...]
     figures: tuple[FigureSpec, ...]
+    tables: tuple[ResultTable, ...]
     runs: Mapping[str, tuple[Run, ...]]
     exploratory: tuple[str, ...]
     """Why it is; empty where everything was decided before the data."""
@@ -105,11 +107,13 @@ def conduct(
         return conducted
 
 
-def judged(plan: StudyPlan, runs: StudyRuns, look: int) -> tuple[list[Finding], list[FigureSpec]]:
+def judged(
+    plan: StudyPlan, runs: StudyRuns, look: int
+) -> tuple[list[Finding], list[FigureSpec], list[ResultTable]]:
     """What the study's ``analyse`` makes of its runs, its family corrected, its look's level applied.
 
     Raises:
-        UserError: it fails, or gives what is no finding and no figure, or cites runs of others.
+        UserError: it fails, or gives what is no finding, figure or table, or cites runs of others.
     """
     where = plan.found.path
     looks = plan.study.looks
@@ -123,8 +127,10 @@ def judged(plan: StudyPlan, runs: StudyRuns, look: int) -> tuple[list[Finding], 
         if isinstance(error, UserError):
             raise
         raise UserError(f"analyse in {where} fails: {describe(error)}") from error
-    if bad := [one for one in made if not isinstance(one, Finding | FigureSpec)]:
-        raise UserError(f"analyse in {where} gives a {type(bad[0]).__name__}; give findings and figures")
+    if bad := [one for one in made if not isinstance(one, Finding | FigureSpec | ResultTable)]:
+        raise UserError(
+            f"analyse in {where} gives a {type(bad[0]).__name__}; give findings, figures and tables"
+        )
     findings = [one for one in made if isinstance(one, Finding)]
     if not findings:
         raise UserError(f"analyse in {where} gives no finding; undecided is one too")
@@ -133,7 +139,11 @@ def judged(plan: StudyPlan, runs: StudyRuns, look: int) -> tuple[list[Finding], 
     if spent is not None:
         count = spent.runs[look - 1]
         findings = [f if f.p is None else at_look(f, spent, runs=count) for f in findings]
-    return [_checked(f, runs, where) for f in findings], [one for one in made if isinstance(one, FigureSpec)]
+    return (
+        [_checked(f, runs, where) for f in findings],
+        [one for one in made if isinstance(one, FigureSpec)],
+        [one for one in made if isinstance(one, ResultTable)],
+    )
 
 
 def _checked(finding: Finding, runs: StudyRuns, where: Path) -> Finding:
@@ -211,7 +221,7 @@ def _analysed(
     by_role: dict[str, list[tuple[Run, str]]] = {}
     for batch, run in stored:
         by_role.setdefault(batch.role, []).append((run, _seed_field(batch.request)))
-    findings, figures = judged(plan, gathered(plan.study, by_role), look)
+    findings, figures, tables = judged(plan, gathered(plan.study, by_role), look)
     commit = source_commit()
     streams = _varied_streams([batch.request for batch, _ in stored])
     margins = set(plan.study.margins.values())
@@ -234,6 +244,7 @@ def _analysed(
         look=look,
         findings=tuple(marked),
         figures=tuple(figures),
+        tables=tuple(tables),
         runs={role: tuple(run for run, _ in pairs) for role, pairs in by_role.items()},
         exploratory=reasons,
     )
@@ -255,6 +266,7 @@ def _record(conducted: Conducted, folder: Path) -> None:
         "analysed_utc": _now(),
         "runs": {role: [run.name for run in runs] for role, runs in conducted.runs.items()},
         "findings": [finding.as_row() | {"sentence": finding.sentence} for finding in conducted.findings],
+        "tables": [table.as_document() for table in conducted.tables],
     }
     write_analyses(path, plan.name, [*others, analysis])
 

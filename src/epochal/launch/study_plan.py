@@ -18,7 +18,7 @@ from epochal.core.values.identity import SEMANTICS, digest
 from epochal.core.values.nearest import did_you_mean
 from epochal.core.values.request import Request
 from epochal.core.values.settings import is_none, undotted
-from epochal.core.values.study import Arm, Study
+from epochal.core.values.study import Arm, Detector, Study
 from epochal.experiments.catalog import Experiment, find
 from epochal.studies import Found
 
@@ -90,7 +90,7 @@ def resolve(
     Raises:
         UserError: all that is wrong with an arm or an override.
     """
-    study, overrides = found.study, dict(overrides or {})
+    study, overrides = _in_form(found.study, is_quick), dict(overrides or {})
     experiments = {role: find(arm.experiment) for role, arm in study.arms.items()}
     declared = {role: _settings(experiments[role], arm, is_quick) for role, arm in study.arms.items()}
     changed, margins = _overridden(study, experiments, declared, overrides)
@@ -107,7 +107,7 @@ def resolve(
             "overridden: " + ", ".join(f"{name}={value_text(overrides[name])}" for name in named)
         )
     if not is_quick:
-        _refuse_shared_members(study, experiments, full, runs)
+        _refuse_shared_members(found.study, full, runs)
     study = replace(study, margins=margins, looks=_looks(study, full, may_differ=is_quick or bool(overrides)))
     batches = tuple(_batches(study, experiments, full, changed, runs))
     return StudyPlan(
@@ -135,6 +135,25 @@ def differences(frozen: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
             elif "member_ids" not in name and "run_id" not in name:
                 said.append(f"{name} {_short(old.get(name))} -> {_short(new.get(name))}")
     return said or (["the plan"] if old != new else [])
+
+
+def _in_form(study: Study, is_quick: bool) -> Study:
+    """The study with the arms that this form has.
+
+    Raises:
+        UserError: it has none.
+    """
+    arms = {role: arm for role, arm in study.arms.items() if arm.is_in(is_quick=is_quick)}
+    if not arms:
+        form, other = ("quick", "full") if is_quick else ("full", "quick")
+        raise UserError(f"the study has no {form} form: all its arms have form='{other}'")
+    return replace(study, arms=arms, detectors=_for_arms(study.detectors, arms))
+
+
+def _for_arms(detectors: Mapping[str, Detector], arms: Mapping[str, Arm]) -> dict[str, Detector]:
+    """Detectors that some of these arms need, each with those arms alone."""
+    kept = {name: tuple(role for role in arms if d.reads(role)) for name, d in detectors.items()}
+    return {name: replace(d, arms=kept[name]) if d.arms else d for name, d in detectors.items() if kept[name]}
 
 
 def _settings(experiment: Experiment, arm: Arm, is_quick: bool) -> dict[str, object]:
@@ -258,15 +277,14 @@ def _looks(study: Study, full: Mapping[str, Request], *, may_differ: bool) -> An
     return looks
 
 
-def _refuse_shared_members(
-    study: Study, experiments: Mapping[str, Experiment], full: Mapping[str, Request], runs: Path
-) -> None:
+def _refuse_shared_members(study: Study, full: Mapping[str, Request], runs: Path) -> None:
     """Whoever tries the quick form out must not see data of the full one."""
     mine = {member_id for request in full.values() for member_id in request.member_ids}
     for role, arm in study.arms.items():
-        if not arm.quick:
+        if not arm.is_in(is_quick=True) or not (arm.quick or arm.form == "quick"):
             continue
-        quick = _request(role, experiments[role], arm, _settings(experiments[role], arm, True), runs)
+        experiment = find(arm.experiment)
+        quick = _request(role, experiment, arm, _settings(experiment, arm, True), runs)
         if shared := len(mine & set(quick.member_ids)):
             raise UserError(
                 f"arm {role}: {shared} networks of its quick form are those of the full form; give quick "
@@ -338,6 +356,7 @@ def _document(
         },
         "detectors": {
             name: {"column": d.column, "kind": d.kind, "options": dict(d.options)}
+            | ({"arms": list(d.arms)} if d.arms else {})
             for name, d in study.detectors.items()
         },
         "margins": dict(study.margins),

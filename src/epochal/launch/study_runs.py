@@ -63,7 +63,8 @@ def _nothing(reason: str) -> Event:
 def _members(study: Study, role: str, run: Run, seed_field: str) -> list[MemberRun]:
     metrics = run.metrics.partition_by("member", as_dict=True)
     columns = [name for name in run.schema if name not in ("member", "step", "epoch")]
-    for name, detector in study.detectors.items():
+    detectors = {name: d for name, d in study.detectors.items() if d.reads(role)}
+    for name, detector in detectors.items():
         if detector.column not in columns:
             raise UserError(
                 f"detector {name} reads {detector.column}, which arm {role} does not record; it records "
@@ -78,7 +79,7 @@ def _members(study: Study, role: str, run: Run, seed_field: str) -> list[MemberR
         curves = {name: _curve(records, name) for name in columns if records.schema[name].is_numeric()}
         events = {
             name: detected(name, d, curves[d.column], own.get(d.column.partition("_")[0]))
-            for name, d in study.detectors.items()
+            for name, d in detectors.items()
         }
         made.append(
             MemberRun(

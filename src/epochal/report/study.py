@@ -8,10 +8,12 @@ from typing import Any, Protocol
 
 from epochal.core.values.figure import FigureSpec
 from epochal.core.values.finding import Finding, stored_row
+from epochal.core.values.result_table import ResultTable
 from epochal.report.files import save_figure
 from epochal.report.finding_rows import finding_row
 from epochal.report.page import FORMATS, rendered
 from epochal.report.reading import RunLike, as_text
+from epochal.report.tables import number
 from epochal.report.thinning import thinned
 from epochal.store.atomic import write_file
 from epochal.store.studies import StudyPaths, read_analyses, read_plan
@@ -49,6 +51,8 @@ class ConductedLike(Protocol):
     @property
     def figures(self) -> tuple[FigureSpec, ...]: ...
     @property
+    def tables(self) -> tuple[ResultTable, ...]: ...
+    @property
     def runs(self) -> Mapping[str, Sequence[RunLike]]: ...
     @property
     def exploratory(self) -> tuple[str, ...]: ...
@@ -78,6 +82,7 @@ def study_page(study: ConductedLike, specs: Sequence[FigureSpec]) -> str:
         look=study.look,
         num_looks=plan.num_looks,
         findings=[finding_row(stored_row(f)) for f in study.findings],
+        tables=[_table(table) for table in study.tables],
         earlier=[one | {"findings": [finding_row(row) for row in one["findings"]]} for one in others],
         runs=[
             _run(role, run, path)
@@ -93,6 +98,18 @@ def study_page(study: ConductedLike, specs: Sequence[FigureSpec]) -> str:
         rows=list(_flat(plan.document)),
         command=plan.command,
     )
+
+
+def _table(table: ResultTable) -> dict[str, Any]:
+    """Numbers as text; a column of numbers only is set to the right."""
+    cells = list(zip(*table.rows, strict=True)) or [() for _ in table.columns]
+    return {
+        "title": table.title,
+        "note": table.note,
+        "columns": table.columns,
+        "is_number": [not any(isinstance(cell, str) for cell in column) for column in cells],
+        "rows": [[cell if isinstance(cell, str) else number(cell) for cell in row] for row in table.rows],
+    }
 
 
 def _run(role: str, run: RunLike, study: Path) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Studies, found in this folder by name: ``grokking-delay`` is the value of ``grokking_delay.py``."""
+"""Studies, found in this folder by name: ``grokking-delay`` is the value of ``grokking_delay.py``.
+
+A study of several files is a folder, whose value stands in its ``__init__.py``.
+"""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -26,7 +29,9 @@ class Found:
 
 def names() -> list[str]:
     """The studies that come with epochal."""
-    return sorted(file.stem.replace("_", "-") for file in Path(__file__).parent.glob("[!_]*.py"))
+    folder = Path(__file__).parent
+    files = [*folder.glob("[!_]*.py"), *(file.parent for file in folder.glob("[!_]*/__init__.py"))]
+    return sorted(file.stem.replace("_", "-") for file in files)
 
 
 def find(subject: str) -> Found:
@@ -43,7 +48,17 @@ def find(subject: str) -> Found:
     key = name.replace("-", "_")
     module = import_module(f"epochal.studies.{key}")
     path = Path(str(module.__file__))
-    return Found(name=name, study=getattr(module, key), path=path, source=path.read_bytes())
+    if path.name == "__init__.py":
+        path = path.parent
+    return Found(name=name, study=getattr(module, key), path=path, source=_source(path))
+
+
+def _source(path: Path) -> bytes:
+    """All that decides a verdict: of a folder every file, each under its name."""
+    if path.is_file():
+        return path.read_bytes()
+    files = sorted(path.glob("*.py"))
+    return b"\n".join(b"# " + file.name.encode() + b"\n\n" + file.read_bytes() for file in files)
 
 
 def _own(subject: str) -> Found:

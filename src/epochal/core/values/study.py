@@ -12,11 +12,14 @@ from typing import Literal
 from epochal.core.values.errors import UserError
 from epochal.core.values.figure import FigureSpec
 from epochal.core.values.finding import Finding
+from epochal.core.values.nearest import did_you_mean
+from epochal.core.values.result_table import ResultTable
 from epochal.core.values.study_runs import StudyRuns
 
 Kind = Literal["accuracy", "positive", "real", "passage"]
 Spending = Literal["obrien-fleming", "pocock"]
-Analyse = Callable[[StudyRuns], Iterable[Finding | FigureSpec]]
+Form = Literal["both", "full", "quick"]
+Analyse = Callable[[StudyRuns], Iterable[Finding | FigureSpec | ResultTable]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +28,19 @@ class Arm:
 
     Members differ in their seed only; another condition is another arm. ``quick`` replaces settings in the
     quick form and gives it seeds of its own, so that trying it out shows no data of the full form.
+    ``form`` says which form has the arm: one whose networks take hours has no quick form, and another one,
+    with small networks, may stand for it there.
     """
 
     experiment: str
     preset: str | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
     quick: Mapping[str, object] = field(default_factory=dict)
+    form: Form = "both"
+
+    def is_in(self, *, is_quick: bool) -> bool:
+        """Whether the quick form, or the full one, has this arm."""
+        return self.form in ("both", "quick" if is_quick else "full")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +48,18 @@ class Detector:
     """How the time of an event is read off the curve of ``column``.
 
     ``kind`` is that of `epochal.analysis.detect`, or ``"passage"`` for `epochal.analysis.first_passage`;
-    ``options`` are theirs (``min_height``, ``threshold``, ``sustained``, ...).
+    ``options`` are theirs (``min_height``, ``threshold``, ``sustained``, ...). ``arms`` are those that record
+    the column; empty means all.
     """
 
     column: str
     kind: Kind
     options: Mapping[str, object] = field(default_factory=dict)
+    arms: tuple[str, ...] = ()
+
+    def reads(self, role: str) -> bool:
+        """Whether it is used on the runs of this arm."""
+        return not self.arms or role in self.arms
 
     def __post_init__(self) -> None:
         if self.kind == "passage" and "threshold" not in self.options:
@@ -79,9 +95,10 @@ class Study:
     """A question with the whole design that answers it.
 
     ``refutation`` says what outcome would refute the prediction. ``analyse`` turns the runs into findings
-    (and figures) and reads detectors and margins from them, never from elsewhere. ``looks`` is None where the
-    data are looked at once, when all are there. ``family`` corrects the findings of a study together: Holm's
-    method, or ``"adjusted"`` where ``analyse`` has done so itself (`epochal.analysis.couplings`).
+    (and figures and tables) and reads detectors and margins from them, never from elsewhere. ``looks`` is
+    None where the data are looked at once, when all are there. ``family`` corrects the findings of a study
+    together: Holm's method, or ``"adjusted"`` where ``analyse`` has done so itself
+    (`epochal.analysis.couplings`).
 
     Raises ``UserError`` where something is missing.
     """
@@ -105,5 +122,10 @@ class Study:
                 raise UserError(f"{what} {bad[0]!r} of the study is no name: use letters, digits and _")
         if not self.arms:
             raise UserError("the study has no arm: give arms={'main': Arm(experiment='algorithmic', ...)}")
+        for name, detector in self.detectors.items():
+            if stray := [role for role in detector.arms if role not in self.arms]:
+                raise UserError(
+                    f"detector {name} of the study reads arm {stray[0]}{did_you_mean(stray[0], self.arms)}"
+                )
         if bad := [name for name, margin in self.margins.items() if not math.isfinite(margin)]:
             raise UserError(f"margins.{bad[0]}={self.margins[bad[0]]} must be a finite number")
