@@ -51,8 +51,8 @@ class Observer:
 class SplitOrders:
     """The examples of the splits that probes usually ask for: the same for all members, or each member's."""
 
-    shared: Mapping[Split, Int64[Tensor, " N"]]
-    own: Mapping[Split, Int64[Tensor, "M N"]]
+    shared: Mapping[Split, Int64[Tensor, " _"]]
+    own: Mapping[Split, Int64[Tensor, "M _"]]
 
 
 def split_orders(program: Program) -> SplitOrders:

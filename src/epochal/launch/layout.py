@@ -82,7 +82,8 @@ def choose(
     """
     spec = request.spec
     groups = packs_of(request.members, spec.pack_limit, among)
-    check_fits(experiment, max((request.members[group[0]] for group in groups), key=_examples))
+    if groups:
+        check_fits(experiment, max((request.members[group[0]] for group in groups), key=_examples))
     chosen = _Chosen(experiment, request, sum(map(len, groups)))
     executor: Executor | None = "processes" if spec.executor == "processes" else None
     packs: list[tuple[list[int], InProcess]] = []
