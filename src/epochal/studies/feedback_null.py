@@ -53,7 +53,7 @@ QUICK: Mapping[str, object] = {
 }  # fmt: skip
 
 feedback_null = Study(
-    question="Does the credit of direct feedback, and of feedback alignment, come to follow the true gradient?",
+    question="Does the credit of direct feedback, and of feedback alignment, come to follow the gradient?",
     prediction="Across seeds the mean cosine of credit and gradient at deep sites is above 0 at the end of "
     "training.",
     refutation="The 95% interval of the mean cosine ends below 0.02.",
