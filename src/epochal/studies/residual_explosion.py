@@ -245,8 +245,8 @@ def norms_figure(runs: StudyRuns) -> FigureSpec:
         name="residual-explosion",
         title="Norms of the stream and of its true gradient, all arms",
         caption="Per network the median over the examples of the probe's sample; lines are medians over the "
-        "seeds of an arm, dfa has dots. Site 0 is the embedding. Records are epochs where one was taken per epoch. Where "
-        "blocks are frozen the gradient is the true one all the same.",
+        "seeds of an arm, that of dfa has dots. Site 0 is the embedding. Records are epochs where one was "
+        "taken per epoch. The gradient is the true one, whatever an arm learns by.",
         tables=tables,
         panels=tuple(panels),
         colour=Colour(title="arm", values=roles),
