@@ -43,7 +43,7 @@ def null_of_credit(
     runs: RunsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Is a network's credit aligned with the gradient by more than any feedback would be?"""
+    """Judge a run's credit against feedback it never saw."""
     names = [word for word in words or () if "=" not in word]
     fields = _fields([word for word in words or () if "=" in word])
     if len(names) + (ckpt is not None) != 1:
