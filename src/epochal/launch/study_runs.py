@@ -77,7 +77,7 @@ def _members(study: Study, role: str, run: Run, seed_field: str) -> list[MemberR
         records = metrics.get((row["member"],), run.metrics.clear())
         own = sizes.get(row["member"], {})
         curves = {name: _curve(records, name) for name in columns if records.schema[name].is_numeric()}
-        curves |= {name: curve for column in columns for name, curve in _places(records, column)}
+        curves |= {name: curve for column in columns for name, curve in curves_of_places(records, column)}
         events = {
             name: detected(name, d, curves[d.column], own.get(d.column.partition("_")[0]))
             for name, d in detectors.items()
@@ -99,7 +99,7 @@ def _curve(records: pl.DataFrame, column: str) -> CurveOf:
     return CurveOf(steps=measured["step"].to_list(), values=measured[column].cast(pl.Float64).to_list())
 
 
-def _places(records: pl.DataFrame, column: str) -> Iterator[tuple[str, CurveOf]]:
+def curves_of_places(records: pl.DataFrame, column: str) -> Iterator[tuple[str, CurveOf]]:
     """The curve of each place of an array, as ``column.0``, ``column.1``; none for other columns."""
     if isinstance(records.schema[column], pl.List):
         measured = records.filter(pl.col(column).is_not_null())
