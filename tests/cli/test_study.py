@@ -15,8 +15,8 @@ from tests.launch.studies import write
 
 def test_studies_are_listed_without_torch(call: Call) -> None:
     assert "grokking-delay" in call("study").out
-    first, second = json.loads(call("study", "--json").out)
-    assert [first["study"], second["study"]] == ["grokking-delay", "modular-grokking"]
+    listed = [row["study"] for row in json.loads(call("study", "--json").out)]
+    assert listed == ["feedback-null", "grokking-delay", "modular-grokking", "residual-explosion"]
 
 
 def test_a_study_says_its_verdicts_and_where_its_page_is(call: Call, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from epochal.cli import (
     figure,
     look,
     measure,
+    null,
     own,
     share,
     study,
@@ -23,7 +24,7 @@ from epochal.cli import (
 from epochal.cli.app import INTERRUPTED, app, end
 from epochal.core.values.errors import UserError
 
-COMMANDS = (train, study, look, figure, measure, analyse, bring, background, compare, share, own, data)
+COMMANDS = (train, study, look, figure, measure, null, analyse, bring, background, compare, share, own, data)
 """Modules whose import registers their commands; the help page has them in this order."""
 
 _ORDER = [module.__name__ for module in COMMANDS]

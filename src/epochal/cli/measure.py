@@ -37,7 +37,7 @@ def probe(
 
     names = [word for word in words if "=" not in word]
     options = _options(names, [word for word in words if "=" in word])
-    chosen = {"members": _numbers("members", members), "steps": _numbers("steps", steps)}
+    chosen = {"members": numbers_of("members", members), "steps": numbers_of("steps", steps)}
     found = load(find_run(run, runs_folder(runs)))
     wanted = [measurement(found, name, options[name], f"{name}.") for name in names]
     rows: list[dict[str, Any]] = []
@@ -87,7 +87,7 @@ def _options(names: Sequence[str], words: Sequence[str]) -> dict[str, dict[str, 
     return options
 
 
-def _numbers(name: str, text: str) -> list[int] | None:
+def numbers_of(name: str, text: str) -> list[int] | None:
     """``0:5`` or ``100,200`` as whole numbers; None where nothing is given."""
     from epochal.core.values.axes import expand
 

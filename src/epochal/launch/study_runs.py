@@ -1,7 +1,7 @@
 """Stored runs as an analysis gets them: arm by arm, with the events that the declared detectors find."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,7 @@ def _members(study: Study, role: str, run: Run, seed_field: str) -> list[MemberR
         records = metrics.get((row["member"],), run.metrics.clear())
         own = sizes.get(row["member"], {})
         curves = {name: _curve(records, name) for name in columns if records.schema[name].is_numeric()}
+        curves |= {name: curve for column in columns for name, curve in curves_of_places(records, column)}
         events = {
             name: detected(name, d, curves[d.column], own.get(d.column.partition("_")[0]))
             for name, d in detectors.items()
@@ -96,3 +97,18 @@ def _members(study: Study, role: str, run: Run, seed_field: str) -> list[MemberR
 def _curve(records: pl.DataFrame, column: str) -> CurveOf:
     measured = records.filter(pl.col(column).is_not_null())
     return CurveOf(steps=measured["step"].to_list(), values=measured[column].cast(pl.Float64).to_list())
+
+
+def curves_of_places(records: pl.DataFrame, column: str) -> Iterator[tuple[str, CurveOf]]:
+    """The curve of each place of an array, as ``column.0``, ``column.1``; none for other columns."""
+    if isinstance(records.schema[column], pl.List):
+        measured = records.filter(pl.col(column).is_not_null())
+        for place in range(int(measured[column].list.len().max() or 0)):  # type: ignore[arg-type]
+            values = measured[column].list.get(place, null_on_oob=True).cast(pl.Float64)
+            yield (
+                f"{column}.{place}",
+                CurveOf(
+                    steps=measured["step"].to_list(),
+                    values=[math.nan if value is None else value for value in values],
+                ),
+            )

@@ -29,6 +29,7 @@ class MemberRun:
     outcome: str
     """finished, stopped_early or diverged."""
     curves: Mapping[str, CurveOf]
+    """By column; the places of an array column are ``column.0``, ``column.1`` and so on."""
     events: Mapping[str, Event]
     """By the name of their detector."""
 
