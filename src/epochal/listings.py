@@ -222,7 +222,8 @@ def learning(event: dict[str, Any]) -> str:
 
 def _when(event: dict[str, Any]) -> str:
     if event["step"] is None:
-        return f"after {event['low']:.0f}" if event["low"] is not None else "not seen"
+        # From step 0 on says nothing: too few records, as the event's reason tells.
+        return f"after {event['low']:.0f}" if event["low"] else "not seen"
     if event["low"] is None or event["high"] is None:
         return f"{event['step']:.0f}"
     return f"{event['step']:.0f} [{event['low']:.0f}, {event['high']:.0f}]"

@@ -131,7 +131,7 @@ def event_shown(event: Mapping[str, Any] | None) -> Shown:
     step, low, high, censored = (event[k] for k in ("step", "low", "high", "censored"))
     reason = str(event["reason"] or "")
     if censored == "right":
-        text = f"not by {steps_text(low)}" if low is not None else "not seen"
+        text = f"not by {steps_text(low)}" if low else "not seen"
         return Shown(text=text, exact=_exact(low), note=reason)
     if censored == "left":
         text = f"by {steps_text(high)}, the first record"
