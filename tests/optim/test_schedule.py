@@ -140,6 +140,7 @@ def test_an_update_later_is_the_published_schedule_step_by_step(annealed: bool) 
             "learning_rate": [peak],
             "warmup_steps": [warmup],
             "anneal_steps": [anneal if annealed else 0],
+            "anneal_every": [1],
             "anneal_final_fraction": [0.1],
             "rate_decay_steps": [0],
             "rate_decay_factor": [0.1],
