@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
@@ -12,7 +13,15 @@ from epochal.core.tensors.objective import Objective, State
 from epochal.core.tensors.random import Key
 from epochal.core.tensors.rule import Memory
 from epochal.core.tensors.task import Fields
-from epochal.rules.feedback.direct import Normalization, Sharing, along, apart, credit, draw_feedback
+from epochal.rules.feedback.direct import (
+    Apart,
+    Normalization,
+    Sharing,
+    along,
+    apart,
+    credit,
+    draw_feedback,
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,8 @@ class DFA:
             of other inputs than the batch's.
     """
 
+    called: ClassVar[str] = "dfa"
+
     credit_normalization: Normalization = "rms"
     feedback_sharing: Sharing = "site"
 
@@ -47,7 +58,7 @@ class DFA:
         batch: Batch,
         key: Key,
     ) -> Memory:
-        return draw_feedback("dfa", network, params, buffers, batch, key, self.feedback_sharing)
+        return draw_feedback(self.called, network, params, buffers, batch, key, self.feedback_sharing)
 
     def surrogate(
         self,
@@ -61,12 +72,28 @@ class DFA:
         key: Key,
         memory: Memory,
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], State]:
-        found = apart("dfa", objective, network, params, buffers, batch, fields, state, key, memory)
-        scalar = found.loss
+        found = apart(self.called, objective, network, params, buffers, batch, fields, state, key, memory)
+        message, scalar = self.message(found, batch), found.loss
         for site, activation in found.outputs.items():
-            told = credit(found.error, memory[site], self.credit_normalization)
+            told = credit(message, memory[site], self.credit_normalization)
             scalar = scalar + along(activation, told, batch)
+            scalar = self.charged(scalar, activation, found, batch, fields)
         return scalar, found.loss.detach(), found.state
+
+    def message(self, found: Apart, batch: Batch) -> Float[Tensor, "B C"]:
+        """What is sent to every site: the error."""
+        return found.error
+
+    def charged(
+        self,
+        scalar: Float[Tensor, ""],
+        activation: Float[Tensor, "B ..."],
+        found: Apart,
+        batch: Batch,
+        fields: Fields,
+    ) -> Float[Tensor, ""]:
+        """The scalar with what a site pays for its activation: nothing."""
+        return scalar
 
 
 rule = DFA

@@ -27,8 +27,11 @@ class FA:
     Source: Lillicrap et al. 2016, equation 2, whose B has a scale of its own.
 
     Raises:
-        UserError: a weight is used by neither a linear layer, a 2-d convolution nor an embedding.
+        UserError: a weight is used by neither a linear layer, a 2-d convolution nor an embedding; it calls
+            the rule ``called``.
     """
+
+    called: str = "fa"
 
     def init(
         self,
@@ -40,7 +43,7 @@ class FA:
     ) -> Memory:
         return {
             name: rms(weight) * random.normal(random.fold(key, name), tuple(weight.shape), weight.dtype)
-            for name, weight in matrices("fa", network, params, buffers, batch).items()
+            for name, weight in matrices(self.called, network, params, buffers, batch).items()
         }
 
     def surrogate(

@@ -1,20 +1,14 @@
 """Kolen and Pollack: random feedback gets the weights' own updates, and both decay towards each other."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
 
-from epochal.core.tensors import random
-from epochal.core.tensors.batch import Batch
-from epochal.core.tensors.network import Network
-from epochal.core.tensors.objective import Objective, State
-from epochal.core.tensors.random import Key
 from epochal.core.tensors.rule import Memory
-from epochal.core.tensors.task import Fields
 from epochal.core.tensors.transform import Context
-from epochal.rules.feedback.transport import matrices, rms, transported
+from epochal.rules.fa import FA
 
 
 @dataclass(frozen=True)
@@ -31,32 +25,7 @@ class KolenPollack:
         UserError: a weight is used by neither a linear layer, a 2-d convolution nor an embedding.
     """
 
-    def init(
-        self,
-        network: Network,
-        params: Mapping[str, Tensor],
-        buffers: Mapping[str, Tensor],
-        batch: Batch,
-        key: Key,
-    ) -> Memory:
-        return {
-            name: rms(weight) * random.normal(random.fold(key, name), tuple(weight.shape), weight.dtype)
-            for name, weight in matrices("kolen_pollack", network, params, buffers, batch).items()
-        }
-
-    def surrogate(
-        self,
-        objective: Objective,
-        network: Network,
-        params: Mapping[str, Tensor],
-        buffers: Mapping[str, Tensor],
-        batch: Batch,
-        fields: Fields,
-        state: State,
-        key: Key,
-        memory: Memory,
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], State]:
-        return transported(memory, objective, network, params, buffers, batch, fields, state, key)
+    rule: ClassVar[FA] = FA(called="kolen_pollack")
 
     def after_update(self, memory: Memory, delta: Float[Tensor, "M P"], context: Context) -> Memory:
         updates, weights = context.layout.unflatten(delta), context.layout.unflatten(context.flat)

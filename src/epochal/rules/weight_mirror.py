@@ -1,21 +1,16 @@
 """Weight mirror: noise through each layer shows the feedback what the weights are."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from epochal.core.tensors import random
-from epochal.core.tensors.batch import Batch
-from epochal.core.tensors.network import Network
-from epochal.core.tensors.objective import Objective, State
-from epochal.core.tensors.random import Key
 from epochal.core.tensors.rule import Memory
-from epochal.core.tensors.task import Fields
 from epochal.core.tensors.transform import Context
-from epochal.rules.feedback.transport import matrices, rms, transported
+from epochal.rules.fa import FA
 
 
 @dataclass(frozen=True)
@@ -37,32 +32,7 @@ class WeightMirror:
     rate: float = 0.02
     num_noise: int = 128
 
-    def init(
-        self,
-        network: Network,
-        params: Mapping[str, Tensor],
-        buffers: Mapping[str, Tensor],
-        batch: Batch,
-        key: Key,
-    ) -> Memory:
-        return {
-            name: rms(weight) * random.normal(random.fold(key, name), tuple(weight.shape), weight.dtype)
-            for name, weight in matrices("weight_mirror", network, params, buffers, batch).items()
-        }
-
-    def surrogate(
-        self,
-        objective: Objective,
-        network: Network,
-        params: Mapping[str, Tensor],
-        buffers: Mapping[str, Tensor],
-        batch: Batch,
-        fields: Fields,
-        state: State,
-        key: Key,
-        memory: Memory,
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], State]:
-        return transported(memory, objective, network, params, buffers, batch, fields, state, key)
+    rule: ClassVar[FA] = FA(called="weight_mirror")
 
     def after_update(self, memory: Memory, delta: Float[Tensor, "M P"], context: Context) -> Memory:
         weights = context.layout.unflatten(context.flat + delta)

@@ -1,8 +1,9 @@
 """The contract of a rule: a scalar of one member whose gradient is the direction to descend.
 
-A rule has at least one of three methods and leaves out what it does not change: ``surrogate`` (the scalar),
+A rule has at least one of four methods and leaves out what it does not change: ``surrogate`` (the scalar),
 ``at_site`` (what passes the network's sites; the scalar is the loss), ``gradient`` (where scalars are
-differentiated; they are those of the attribute ``rule``, if it wraps one).
+differentiated), ``after_update`` (how its memory learns). What it leaves out is that of the attribute
+``rule``, if it wraps one.
 
 A rule that keeps something between updates, such as feedback matrices, also has ``init``, which gives its
 ``memory``: tensors by name. A ``surrogate`` whose signature names ``memory`` is handed it. With
@@ -135,8 +136,8 @@ class RuleWithMemory(Protocol):
 
 
 @runtime_checkable
-class RuleThatLearns(RuleWithMemory, Protocol):
-    """Its memory changes with the parameters."""
+class RuleThatLearns(Protocol):
+    """The memory, its own or that of the rule it wraps, changes with the parameters."""
 
     def after_update(self, memory: Memory, delta: Float[Tensor, "M P"], context: Context) -> Memory:
         """The next memory, of all members at once, each tensor ``[M, ...]``.
@@ -147,8 +148,8 @@ class RuleThatLearns(RuleWithMemory, Protocol):
         ...
 
 
-Rule = RuleOfSurrogate | RuleOfSites | RuleOfSeveralPasses | RuleWithMemory
-METHODS = ("surrogate", "at_site", "gradient")
+Rule = RuleOfSurrogate | RuleOfSites | RuleOfSeveralPasses | RuleWithMemory | RuleThatLearns
+METHODS = ("surrogate", "at_site", "gradient", "after_update")
 
 
 def is_rule(thing: object) -> bool:
@@ -162,7 +163,9 @@ def surrogate_of(rule: object) -> Surrogate:
     if own is not None:
         return cast(Surrogate, own) if _takes_memory(own) else _without_memory(own)
     inner = getattr(rule, "rule", None)
-    return _without_memory(_loss(getattr(rule, "at_site", None))) if inner is None else surrogate_of(inner)
+    if inner is not None:
+        return surrogate_of(inner)
+    return _without_memory(loss_through(getattr(rule, "at_site", None)))
 
 
 def initial_memory(
@@ -294,7 +297,9 @@ def _without_memory(surrogate: Callable[..., Any]) -> Surrogate:
     return of_member
 
 
-def _loss(edit: Edit | None) -> Callable[..., Any]:
+def loss_through(edit: Edit | None) -> Callable[..., tuple[Tensor, Tensor, State]]:
+    """The surrogate that is the loss itself, of a network whose activations ``edit`` changes at its sites."""
+
     def surrogate(
         objective: Objective,
         network: Network,
