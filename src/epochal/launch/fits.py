@@ -1,6 +1,8 @@
 """Whether one update fits into memory at all, found out on a few examples before anything is written."""
 
+import math
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 
 from epochal.core.values.errors import UserError
@@ -12,6 +14,25 @@ MANY = 1 << 15
 """Examples per update below which no check is worth its time."""
 
 FEW = 256
+
+
+def check_largest(experiment: Experiment, members: Sequence[Spec]) -> None:
+    """Checks the member with the most examples per update; builds none whose fields tell that they are few.
+
+    Raises:
+        UserError: what it would take, and what to lower.
+    """
+    doubtful = [member for member in members if _examples(member) >= MANY]
+    if doubtful:
+        check_fits(experiment, max(doubtful, key=_examples))
+
+
+def _examples(member: Spec) -> float:
+    """Per update, as far as the fields tell; infinite where only the data know."""
+    size = getattr(member, "train_size", getattr(member, "n_train", None))
+    if size is not None:
+        return member.examples_per_update(size) or size
+    return member.batch_size if isinstance(member.batch_size, int) else math.inf
 
 
 def check_fits(experiment: Experiment, member: Spec) -> None:

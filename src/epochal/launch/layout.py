@@ -7,9 +7,8 @@ from typing import Any
 
 from epochal.core.values.executor import Executor, InProcess
 from epochal.core.values.request import Request
-from epochal.core.values.spec import Spec
 from epochal.experiments.catalog import Experiment
-from epochal.launch.fits import check_fits
+from epochal.launch.fits import check_largest
 from epochal.launch.packs import Pack, packs_of
 from epochal.launch.timing import Timed, faster_in_process, is_faster_side_by_side, time_executors
 from epochal.launch.working_set import FEWEST, Trial, try_alone
@@ -82,8 +81,7 @@ def choose(
     """
     spec = request.spec
     groups = packs_of(request.members, spec.pack_limit, among)
-    if groups:
-        check_fits(experiment, max((request.members[group[0]] for group in groups), key=_examples))
+    check_largest(experiment, [request.members[group[0]] for group in groups])
     chosen = _Chosen(experiment, request, sum(map(len, groups)))
     executor: Executor | None = "processes" if spec.executor == "processes" else None
     packs: list[tuple[list[int], InProcess]] = []
@@ -119,11 +117,6 @@ def _spread(request: Request, groups: list[list[int]], among: Sequence[int] | No
         return groups
     largest = -(-sum(map(len, groups)) // workers(spec.threads))
     return packs_of(request.members, min(largest, spec.pack_limit or largest), among)
-
-
-def _examples(member: Spec) -> float:
-    """Orders members of a request by the size of their training sets, as far as their fields tell."""
-    return float(getattr(member, "train_size", getattr(member, "n_train", None) or 0))
 
 
 def _kind(request: Request, group: list[int]) -> str:
