@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 from scipy.stats import binom
 
-from epochal.core.values.finding import Finding, Verdict
+from epochal.core.values.finding import Finding, judged
 from epochal.report.arm_findings import MAX_COMPARED, member_ids, members_by_arm
 from epochal.report.pair import cited
 from epochal.report.reading import RunLike
@@ -69,7 +69,7 @@ def delay_finding(ranges: Sequence[tuple[float, float]], arm: str = "") -> Findi
     low, high = lows[cut - 1], highs[num - cut]
     middle = median((low + high) / 2 for low, high in ranges)
     is_whole = num > FEW  # fewer runs have an interval of less than 95%, which refutes nothing
-    verdict: Verdict = "supported" if p <= ALPHA else "refuted" if high <= 0 and is_whole else "undecided"
+    verdict = judged(p, ALPHA, is_refuted=high <= 0 and is_whole)
     counted = {
         "had not generalised by the last record": sum(math.isinf(high) for _, high in ranges),
         "did not memorise, or diverged": sum(math.isinf(low) for low, _ in ranges),

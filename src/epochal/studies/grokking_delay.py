@@ -8,7 +8,7 @@ from scipy.stats import binom
 
 from epochal.analysis.resampled_power import all_by_signs, runs_to_decide
 from epochal.core.values.figure import Axis, FigureSpec, Layer, Panel
-from epochal.core.values.finding import Finding, Verdict
+from epochal.core.values.finding import Finding, judged
 from epochal.core.values.study import Arm, Detector, Study
 from epochal.core.values.study_runs import StudyRuns
 
@@ -32,7 +32,7 @@ def analyse(runs: StudyRuns) -> list[Finding | FigureSpec]:
         median_interval([low for low, _ in ranges])[0],
         median_interval([high for _, high in ranges])[1],
     )
-    verdict: Verdict = "supported" if p <= ALPHA else "refuted" if high < least else "undecided"
+    verdict = judged(p, ALPHA, is_refuted=high < least)
     counted = {
         "had not generalised by the last record": (0.0, math.inf),
         "did not memorise, or diverged": (0.0, 0.0),

@@ -13,7 +13,7 @@ from epochal.analysis.centre import mean_by_t
 from epochal.analysis.coupling import coupling
 from epochal.core.values.errors import UserError
 from epochal.core.values.figure import Axis, Colour, FigureSpec, Layer, Panel, Table
-from epochal.core.values.finding import Finding, Verdict
+from epochal.core.values.finding import Finding, judged
 from epochal.core.values.study import Arm, Study
 from epochal.core.values.study_runs import ArmRuns, MemberRun, StudyRuns
 
@@ -44,57 +44,71 @@ def analyse(runs: StudyRuns) -> list[Finding | FigureSpec]:
 
 
 def grows(runs: StudyRuns, growth: Array) -> Finding:
-    arm, least = runs["dfa"], math.log(runs.margin("growth"))
-    centre = mean_by_t(growth)
-    trends = [trend(values_of(run, NORM)) for run in arm.runs]
-    p = max(centre.p_above(least), *(p for _, p in trends))
-    low, high = centre.interval(runs.alpha)
-    verdict: Verdict = "supported" if p <= runs.alpha else "refuted" if high < least else "undecided"
-    taus = [tau for tau, _ in trends]
-    return runs.cited(
-        Finding(
-            claim=f"under dfa the stream's norm grows monotonically, at least {runs.margin('growth'):g}-fold",
-            test="t of the log factor, and Mann-Kendall over epochs in every seed",
-            estimate=math.exp(centre.estimate),
-            unit="times",
-            low=math.exp(low),
-            high=math.exp(high),
-            level=1 - 2 * runs.alpha,
-            num_runs=len(growth),
-            null=f"growth of at most {runs.margin('growth'):g}-fold, or no trend in some seed",
-            p=p,
-            margin=runs.margin("growth"),
-            verdict=verdict,
-            smallest_p=0.0,
-            note=f"tau of norm and epoch {min(taus):.2f} to {max(taus):.2f}" + diverged(arm),
-        ),
-        "dfa",
+    arm = runs["dfa"]
+    taus, trends = zip(*(trend(values_of(run, NORM)) for run in arm.runs), strict=True)
+    found = of_factor(
+        runs,
+        growth,
+        margin="growth",
+        is_least=True,
+        also=max(trends),
+        claim=f"under dfa the stream's norm grows monotonically, at least {runs.margin('growth'):g}-fold",
+        test="t of the log factor, and Mann-Kendall over epochs in every seed",
+        null=f"growth of at most {runs.margin('growth'):g}-fold, or no trend in some seed",
+        note=f"tau of norm and epoch {min(taus):.2f} to {max(taus):.2f}" + diverged(arm),
     )
+    return runs.cited(found, "dfa")
 
 
 def stays(runs: StudyRuns, role: str, growth: Array) -> Finding:
-    most = math.log(runs.margin("growth"))
-    centre = mean_by_t(growth)
-    p, (low, high) = centre.p_below(most), centre.interval(runs.alpha)
-    verdict: Verdict = "supported" if p <= runs.alpha else "refuted" if low > most else "undecided"
-    return runs.cited(
-        Finding(
-            claim=f"under {role} the stream's norm grows less than {runs.margin('growth'):g}-fold",
-            test="t of the log factor",
-            estimate=math.exp(centre.estimate),
-            unit="times",
-            low=math.exp(low),
-            high=math.exp(high),
-            level=1 - 2 * runs.alpha,
-            num_runs=len(growth),
-            null=f"growth of {runs.margin('growth'):g}-fold or more",
-            p=p,
-            margin=runs.margin("growth"),
-            verdict=verdict,
-            smallest_p=0.0,
-            note=diverged(runs[role]).removeprefix("; "),
-        ),
-        role,
+    found = of_factor(
+        runs,
+        growth,
+        margin="growth",
+        is_least=False,
+        claim=f"under {role} the stream's norm grows less than {runs.margin('growth'):g}-fold",
+        test="t of the log factor",
+        null=f"growth of {runs.margin('growth'):g}-fold or more",
+        note=diverged(runs[role]).removeprefix("; "),
+    )
+    return runs.cited(found, role)
+
+
+def of_factor(
+    runs: StudyRuns,
+    logs: Array,
+    *,
+    margin: str,
+    is_least: bool,
+    also: float = 0.0,
+    claim: str,
+    test: str,
+    unit: str = "times",
+    null: str,
+    note: str,
+) -> Finding:
+    """A claim that a factor, given by its logarithm per seed, lies above a declared one, or below it.
+
+    ``also`` is the p of whatever else has to hold.
+    """
+    bound, centre = math.log(runs.margin(margin)), mean_by_t(logs)
+    p = max(centre.p_above(bound) if is_least else centre.p_below(bound), also)
+    low, high = centre.interval(runs.alpha)
+    return Finding(
+        claim=claim,
+        test=test,
+        estimate=math.exp(centre.estimate),
+        unit=unit,
+        low=math.exp(low),
+        high=math.exp(high),
+        level=1 - 2 * runs.alpha,
+        num_runs=len(logs),
+        null=null,
+        p=p,
+        margin=runs.margin(margin),
+        verdict=judged(p, runs.alpha, is_refuted=high < bound if is_least else low > bound),
+        smallest_p=0.0,
+        note=note,
     )
 
 
@@ -104,7 +118,6 @@ def collapses(runs: StudyRuns) -> Finding:
     slopes = np.array([slope_of_changes(values_of(run, NORM), values_of(run, GRADIENT)) for run in arm.runs])
     centre = mean_by_t(slopes)
     p, (low, high) = centre.p_below(most), centre.interval(runs.alpha)
-    verdict: Verdict = "supported" if p <= runs.alpha else "refuted" if low > most else "undecided"
     falls, others = (
         math.exp(median(-log_factor(run, GRADIENT) for run in runs[role].runs))
         for role in ("dfa", "backprop")
@@ -122,7 +135,7 @@ def collapses(runs: StudyRuns) -> Finding:
             null=f"power {most:g} or more",
             p=p,
             margin=most,
-            verdict=verdict,
+            verdict=judged(p, runs.alpha, is_refuted=low > most),
             smallest_p=0.0,
             note=f"it ends {falls:.3g} times smaller, under backprop, whose norm need not grow, {others:.3g} "
             "times (medians, last site); the norm before the read-out alone gives power -1",
@@ -140,32 +153,20 @@ def together(runs: StudyRuns) -> Finding:
 
 def blamed(runs: StudyRuns, part: str, less: Array) -> Finding:
     """``less``: log growth under DFA minus that of the ablation, per seed: same start, data and feedback."""
-    least = math.log(runs.margin("reduction"))
     if runs["dfa"].seeds != runs[part].seeds:
         raise UserError(f"arm {part} has other seeds than dfa: growth is compared seed by seed")
-    centre = mean_by_t(less)
-    p, (low, high) = centre.p_above(least), centre.interval(runs.alpha)
-    verdict: Verdict = "supported" if p <= runs.alpha else "refuted" if high < least else "undecided"
-    return runs.cited(
-        Finding(
-            claim=f"{PARTS[part]} the stream grows at least {runs.margin('reduction'):g} times less than dfa",
-            test="paired t of the log factor",
-            estimate=math.exp(centre.estimate),
-            unit="times less",
-            low=math.exp(low),
-            high=math.exp(high),
-            level=1 - 2 * runs.alpha,
-            num_runs=len(less),
-            null=f"at most {runs.margin('reduction'):g} times less",
-            p=p,
-            margin=runs.margin("reduction"),
-            verdict=verdict,
-            smallest_p=0.0,
-            note=diverged(runs[part]).removeprefix("; "),
-        ),
-        "dfa",
-        part,
+    found = of_factor(
+        runs,
+        less,
+        margin="reduction",
+        is_least=True,
+        claim=f"{PARTS[part]} the stream grows at least {runs.margin('reduction'):g} times less than dfa",
+        test="paired t of the log factor",
+        unit="times less",
+        null=f"at most {runs.margin('reduction'):g} times less",
+        note=diverged(runs[part]).removeprefix("; "),
     )
+    return runs.cited(found, "dfa", part)
 
 
 def diverged(arm: ArmRuns) -> str:

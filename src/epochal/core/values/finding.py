@@ -8,6 +8,11 @@ from typing import Any, Literal
 Verdict = Literal["supported", "refuted", "undecided"]
 
 
+def judged(p: float, alpha: float, *, is_refuted: bool) -> Verdict:
+    """Supported by its test at ``alpha``; else refuted where its interval says so; else undecided."""
+    return "supported" if p <= alpha else "refuted" if is_refuted else "undecided"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """``estimate`` with its interval ``low .. high`` (of ``level``), in ``unit``; None where there is none.

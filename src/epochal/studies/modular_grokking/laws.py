@@ -10,7 +10,7 @@ from scipy.stats import t as student
 from epochal.analysis import scaling_exponent
 from epochal.analysis.scaling import Scaling
 from epochal.core.values.errors import UserError
-from epochal.core.values.finding import Finding, Verdict
+from epochal.core.values.finding import Finding, Verdict, judged
 from epochal.core.values.study_runs import StudyRuns
 
 EVENT = "generalised"
@@ -61,7 +61,7 @@ def falls_with_data(runs: StudyRuns, fractions: Mapping[str, float]) -> Finding:
     if isinstance(found, str):
         return unknown(runs, fractions, claim, null, found)
     p = tail(found, 0.0)
-    verdict: Verdict = "supported" if p <= runs.alpha else "refuted" if found.low > 0 else "undecided"
+    verdict = judged(p, runs.alpha, is_refuted=found.low > 0)
     return fitted(
         runs, fractions, found, claim, null,
         test="slope of ln step, t over seeds", unit=PER_POINT, p=p, margin=None, verdict=verdict,
@@ -78,7 +78,7 @@ def scales_with_decay(runs: StudyRuns, decays: Mapping[str, float]) -> Finding:
         return unknown(runs, decays, claim, null, found)
     p = max(tail(found, -1 + margin), 1 - tail(found, -1 - margin))
     outside = found.high < -1 - margin or found.low > -1 + margin
-    verdict: Verdict = "supported" if p <= runs.alpha else "refuted" if outside else "undecided"
+    verdict = judged(p, runs.alpha, is_refuted=outside)
     return fitted(
         runs, decays, found, claim, null,
         test="two one-sided t tests over seeds", unit="", p=p, margin=margin, verdict=verdict,
