@@ -155,6 +155,14 @@ def test_no_network_and_no_such_file_are_said_in_one_line(server: Server, tmp_pa
     assert "the connection ended early" in refusal(server, target)
 
 
+def test_what_brings_nothing_leaves_no_folder(server: Server, tmp_path: Path) -> None:
+    refusal(server, tmp_path / "new" / "file", address="http://127.0.0.1:9/file")
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "mine").mkdir()
+    refusal(server, tmp_path / "mine" / "file", address="http://127.0.0.1:9/file")
+    assert (tmp_path / "mine").is_dir()
+
+
 def test_a_full_or_closed_disk_is_said_in_one_line(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,7 @@ def download(
             "command again"
         )
     part = target.with_name(target.name + ".part")
+    is_new = not target.parent.exists()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _require_room(part, num_bytes)
@@ -55,6 +56,9 @@ def download(
         os.replace(part, target)
     except OSError as error:
         raise _explained(error, target) from error
+    finally:
+        if is_new and target.parent.is_dir() and not any(target.parent.iterdir()):
+            target.parent.rmdir()  # nothing came
     return target
 
 
