@@ -69,3 +69,31 @@ def test_buffers_are_the_members_own() -> None:
         own = made.network.buffer_layout.unflatten(population.buffers[member])
         np.testing.assert_allclose(seen[member][:-1], [float(b.double().mean()) for b in own.values()])
     assert not np.allclose(seen[0], seen[1])
+
+
+@epochal.probe(
+    columns=("predicted", "slope"), unit="1", low=0.0, high=np.inf, null="0", cost="one pass", source="here"
+)
+def predicted(options: NoOptions, view: View) -> dict[str, Tensor]:
+    """Logits of inputs that are no examples, and how they change with them."""
+    inputs = view.data("val").inputs * 0.5
+    slope = torch.func.grad(lambda given: view.predict(given).sum())(inputs)
+    return {
+        "predicted": view.predict(inputs).double().square().mean(),
+        "slope": slope.double().square().mean(),
+    }
+
+
+def test_any_inputs_are_predicted_in_evaluation_mode_and_with_their_slope() -> None:
+    made = images(seed="0:2", dropout=0.5, precision="float64", max_steps=3)
+    population, _ = trained(made)
+    values = measure(made, population, [predicted.configured()])
+    for member in range(made.num_members):
+        fields = {name: column[member] for name, column in made.fields.items()}
+        batch = made.task.batch(made.task.index("val", fields), fields, torch.tensor(0))
+        module = made.network.materialise(population.flat[member], population.buffers[member])
+        inputs = (batch.inputs * 0.5).requires_grad_()
+        logits = module(inputs)
+        (slope,) = torch.autograd.grad(logits.sum(), inputs)
+        np.testing.assert_allclose(values["predicted"][member], logits.square().mean().item(), rtol=1e-10)
+        np.testing.assert_allclose(values["slope"][member], slope.square().mean().item(), rtol=1e-10)

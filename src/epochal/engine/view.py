@@ -80,6 +80,9 @@ class LiveView:
     def targets(self, split: Split) -> Int64[Tensor, "N *T"]:
         return self._evaluated(split)[1]
 
+    def predict(self, inputs: Tensor, tap: Tap = SILENT) -> Float[Tensor, "B *T C"]:
+        return self._logits(inputs, tap)
+
     def activations(self, split: Split) -> Mapping[str, Float[Tensor, "N ..."]]:
         if split not in self._activations:
             sites: dict[str, list[Tensor]] = {}

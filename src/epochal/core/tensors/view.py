@@ -11,6 +11,7 @@ from torch import Tensor
 from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.layout import Layout
 from epochal.core.tensors.passage import Passage
+from epochal.core.tensors.tap import SILENT, Tap
 from epochal.core.tensors.task import Fields, Split
 from epochal.core.values.errors import UserError
 
@@ -59,6 +60,10 @@ class View(Protocol):
         """In the order of :meth:`logits`."""
         ...
 
+    def predict(self, inputs: Tensor, tap: Tap = SILENT) -> Float[Tensor, "B *T C"]:
+        """Logits of any inputs, in evaluation mode; differentiable in them. ``tap`` sees the sites."""
+        ...
+
     def activations(self, split: Split) -> Mapping[str, Float[Tensor, "N ..."]]:
         """What passes each site of the network, in evaluation mode and in the order of :meth:`logits`."""
         ...
@@ -101,7 +106,8 @@ class GivenView:
 
     ``given_logits`` and ``given_targets`` hold one tensor per split, ``given_gradients`` one vector,
     ``given_activations`` one tensor per split and site; ``given_inputs`` and ``given_factors`` are what
-    ``data`` holds besides targets, ``given_loss`` the objective as a function of the parameters;
+    ``data`` holds besides targets, ``given_loss`` the objective as a function of the parameters,
+    ``given_network`` the logits as a function of inputs and tap;
     ``given_credit`` is one tensor per site, ``given_memory`` the rule's.
     """
 
@@ -117,6 +123,7 @@ class GivenView:
     given_inputs: dict[str, Any] = field(default_factory=dict)
     given_factors: dict[str, dict[str, Any]] = field(default_factory=dict)
     given_loss: Callable[[Tensor], Tensor] | None = None
+    given_network: Callable[[Tensor, Tap], Tensor] | None = None
     given_passage: Passage | None = None
     given_update: Tensor | None = None
     given_task: Any = None
@@ -161,6 +168,13 @@ class GivenView:
 
     def targets(self, split: Split) -> Int64[Tensor, "N *T"]:
         return torch.as_tensor(self.given_targets[split])
+
+    def predict(self, inputs: Tensor, tap: Tap = SILENT) -> Float[Tensor, "B *T C"]:
+        if self.given_network is None:
+            raise UserError(
+                "this view was given no network: GivenView(given_network=lambda inputs, tap: ...)"
+            )
+        return self.given_network(inputs, tap)
 
     def activations(self, split: Split) -> Mapping[str, Tensor]:
         return {site: torch.as_tensor(values) for site, values in self.given_activations[split].items()}
