@@ -67,8 +67,8 @@ def main() -> None:
     lines = [
         "# Published steps and ours",
         "",
-        "Written by `bench/acceptance.py`. Steps are completed updates; an interval is from the earliest seed",
-        "to the latest.",
+        "Written by `bench/acceptance.py`. Steps are completed updates; an interval is from the earliest",
+        "seed to the latest.",
         "",
         *lines_of(gathered(modular_grokking, stored)),
     ]
