@@ -21,7 +21,8 @@ REGULAR = 0.4  # the standard error of log width up to which the information mat
 MOST_PLACES = 60
 MOST_EXTENSIONS = 3
 SLOW = (0.88, 0.91)  # autocorrelations between which the interval is stretched more and more
-MOST_STRETCH = 0.3
+PURE = (0.8, 0.95)  # shares of slow noise in the variance between which it is stretched more and more
+MOST_STRETCH = 0.35
 
 
 def midpoint_interval(
@@ -74,17 +75,24 @@ def stretch(x: Float[Array, " T"], fitted: Transition) -> float:
 
     c is simulated at the noise that was found, and an autocorrelation near 1 is found too small as often as
     too large. That costs coverage only where the transition lasts for several correlation times, since a
-    sharper one is judged by the records around it. Both numbers below were chosen by simulation.
+    sharper one is judged by the records around it; and only where the noise is slow almost alone: beside fast
+    noise its size is found too large rather than too small. The numbers were chosen by simulation.
     """
     models, noise_ = fitted.models, fitted.noise
     phi = models.autocorrelation
-    slow = (models.slow**2).mean(axis=1) * (1 + phi) / np.maximum(1 - phi, 1e-6)
-    share = slow / (slow + (models.fast**2).mean(axis=1))
-    found = float(noise_.weight @ (phi * share))
+    slow, fast = (models.slow**2).mean(axis=1), (models.fast**2).mean(axis=1)
+    lasting = slow * (1 + phi) / np.maximum(1 - phi, 1e-6)
+    found = float(noise_.weight @ (phi * lasting / (lasting + fast)))
+    alone = float(noise_.weight @ (slow / (slow + fast)))
     onset, end = np.searchsorted(x, fitted.place.midpoint + fitted.place.width * np.array([-0.5, 0.5]))
     lasts = min(max((end - onset) * (1 - found) / 2, 0.0), 1.0)
-    slowness = min(max((found - SLOW[0]) / (SLOW[1] - SLOW[0]), 0.0), 1.0)
-    return float(1 + MOST_STRETCH * lasts * slowness)
+    return float(1 + MOST_STRETCH * lasts * _ramp(found, SLOW) * _ramp(alone, PURE))
+
+
+def _ramp(value: float, between: tuple[float, float]) -> float:
+    """0 below, 1 above, linear between."""
+    low, high = between
+    return min(max((value - low) / (high - low), 0.0), 1.0)
 
 
 def crossing(m: Float[Array, " K"], deviance: Float[Array, " K"], at: int, side: int, level: float) -> float:

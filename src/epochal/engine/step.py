@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from epochal.core.tensors import random
@@ -198,7 +198,7 @@ def _freeze(
     Without any branch on values where that would wait for the device.
     """
     bad_loss = ~losses.isfinite()
-    bad = bad_loss | ~delta.abs().amax(1).isfinite()  # ten times as fast as the norm
+    bad = bad_loss | ~_is_finite(delta)
     new = bad & population.is_alive
     population.diverged_at = torch.where(new, population.step, population.diverged_at)
     population.diverged_why = torch.where(new, torch.where(bad_loss, 1, 2), population.diverged_why)
@@ -206,3 +206,10 @@ def _freeze(
     if delta.is_cuda or not bool(alive.all()):
         delta.masked_fill_(~alive[:, None], 0.0)
         population.buffers = torch.where(alive[:, None], population.buffers, buffers_before)
+
+
+def _is_finite(delta: Float[Tensor, "M P"]) -> Bool[Tensor, " M"]:
+    """Whether all of a member's numbers are."""
+    if not delta.is_cuda and bool(delta.sum(1).isfinite().all()):  # a third of the memory that the test reads
+        return torch.ones(len(delta), dtype=torch.bool, device=delta.device)
+    return delta.abs().amax(1).isfinite()  # ten times as fast as the norm

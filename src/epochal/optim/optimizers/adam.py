@@ -9,6 +9,7 @@ from torch import Tensor
 from epochal.core.tensors.layout import Layout
 from epochal.core.tensors.transform import Context, State, Transform
 from epochal.core.values.optimization import Optimization
+from epochal.optim import one_pass
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,10 @@ class Adam:
             return value.to(delta.dtype)
 
         mean, square = state["mean"], state["square"]
+        if one_pass.applies(delta):
+            columns = (context.learning_rate, beta1, beta2, fields["epsilon"])
+            rows = list(zip(*(column.flatten().tolist() for column in columns), strict=True))
+            return one_pass.adam(delta, mean, square, rows, time), state
         mean.lerp_(delta, cast(1 - beta1))
         square.mul_(cast(beta2)).addcmul_(delta.square(), cast(1 - beta2))
         root = square.sqrt().mul_(cast((1 - beta2**time).rsqrt())).add_(cast(fields["epsilon"]))

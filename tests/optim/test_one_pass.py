@@ -1,0 +1,53 @@
+"""Adam in one pass: torch's own numbers, and a member's bits whoever else is in the pack."""
+
+import pytest
+import torch
+
+from epochal.core.tensors import random
+from epochal.optim import one_pass
+
+MEMBERS, NUMBERS = 3, one_pass.FEWEST_NUMBERS + 7
+DIFFERENT = [(1e-3, 0.9, 0.999, 1e-8), (0.05, 0.0, 0.98, 1e-3), (0.2, 0.5, 0.5, 1e-8)]
+EQUAL = DIFFERENT[:1] * MEMBERS
+UPDATES = 20
+
+
+def gradients(member: int, time: int, dtype: torch.dtype) -> torch.Tensor:
+    return random.normal(random.key(member, "gradient", time), (NUMBERS,), dtype)
+
+
+def updates(rows: list[tuple[float, ...]], members: range, dtype: torch.dtype) -> torch.Tensor:
+    """The sum of all updates, ``[members, NUMBERS]``."""
+    mean = torch.zeros(len(members), NUMBERS, dtype=dtype)
+    square, total = torch.zeros_like(mean), torch.zeros_like(mean)
+    for time in range(1, UPDATES + 1):
+        gradient = torch.stack([gradients(member, time, dtype) for member in members])
+        assert one_pass.applies(gradient)
+        total += one_pass.adam(gradient, mean, square, [rows[m] for m in members], time)  # type: ignore[misc]
+    return total
+
+
+@pytest.mark.parametrize("rows", [DIFFERENT, EQUAL], ids=["different", "equal"])
+def test_the_updates_are_torchs(rows: list[tuple[float, ...]]) -> None:
+    ours = updates(rows, range(MEMBERS), torch.float64)
+    for member, (rate, beta1, beta2, epsilon) in enumerate(rows):
+        parameter = torch.nn.Parameter(torch.zeros(NUMBERS, dtype=torch.float64))
+        theirs = torch.optim.Adam([parameter], lr=rate, betas=(beta1, beta2), eps=epsilon, foreach=False)
+        for time in range(1, UPDATES + 1):
+            parameter.grad = gradients(member, time, torch.float64)
+            theirs.step()
+        torch.testing.assert_close(ours[member], parameter.detach(), rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("rows", [DIFFERENT, EQUAL], ids=["different", "equal"])
+def test_a_member_alone_has_the_same_bits(rows: list[tuple[float, ...]], dtype: torch.dtype) -> None:
+    together = updates(rows, range(MEMBERS), dtype)
+    for member in range(MEMBERS):
+        assert torch.equal(updates(rows, range(member, member + 1), dtype)[0], together[member])
+
+
+def test_small_and_scattered_numbers_are_left_to_single_operations() -> None:
+    assert not one_pass.applies(torch.zeros(2, one_pass.FEWEST_NUMBERS - 1))
+    assert not one_pass.applies(torch.zeros(2, 3 * one_pass.FEWEST_NUMBERS)[:, ::2])
+    assert not one_pass.applies(torch.zeros(2, one_pass.FEWEST_NUMBERS, dtype=torch.bfloat16))
