@@ -31,7 +31,7 @@ def assemble(members: Sequence[Spec], task: Task, network: Network) -> Program:
     return Program(
         network=network,
         task=task,
-        objective=objective_of(spec),
+        objective=objective_of(spec, task),
         rule=rule_of(spec, task.num_classes),
         transform=transform_of(spec, network.layout),
         learning_rate=learning_rate_of(spec),

@@ -11,10 +11,6 @@ if TYPE_CHECKING:
 OF_CUE = ("rho", "patch_size", "patch_place", "cue_colors", "cue_strength")
 """Fields that say how a cue is: without one they are at their defaults."""
 
-BY_ENVIRONMENT = ("irm", "vrex")
-BY_GROUP = ("group_dro", "reweighted")
-"""Objectives by what they compare."""
-
 
 def check(spec: "ImagesSpec") -> None:
     """Whether cue, environments and objective fit together.
@@ -39,7 +35,7 @@ def check(spec: "ImagesSpec") -> None:
 
 def needs_environments(spec: "ImagesSpec") -> bool:
     """Whether the objective or a probe asks which environment an example is of."""
-    return spec.objective in BY_ENVIRONMENT or any(
+    return spec.compared() == "environment" or any(
         name_of(entry).partition("@")[0] == "irm" for entry in spec.probes
     )
 
@@ -59,7 +55,7 @@ def _check_without_cue(spec: "ImagesSpec") -> None:
             f"environments={spec.environments} differ in the cue: give cue=patch, tint or texture, or "
             "environments=brightness"
         )
-    if spec.objective in BY_GROUP:
+    if spec.compared() == "group":
         raise ValueError(
             f"objective={spec.objective} compares groups of label and cue: give cue=patch, tint or texture"
         )
