@@ -49,9 +49,8 @@ def groups(options: GroupOptions, view: View) -> dict[str, Tensor]:
     """Groups are 2 * target + (the cue's code is the target): conflicting and aligned examples of each class.
 
     ``worst_group_accuracy`` is the smallest of the groups that occur, ``balanced_accuracy`` the mean over
-    classes that occur, ``core_accuracy`` against the clean label. ``auc`` of several
-    classes is the mean over classes; a tie counts 1/2. What has no
-    examples is NaN.
+    classes that occur, ``core_accuracy`` against the clean label. ``auc`` of several classes is the mean over
+    classes; a tie counts 1/2. What has no examples is NaN.
     """
     batch, logits = view.data(options.split), view.logits(options.split)
     targets, group = batch.targets, batch.factors["group"]

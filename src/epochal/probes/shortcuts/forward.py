@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from epochal.core.tensors.precision import wide
@@ -17,12 +17,12 @@ GRADIENT_PIECE = 32
 """Of a pass that is differentiated, which keeps every activation."""
 
 
-def logits_of(view: View, inputs: Float[Tensor, "N ..."]) -> Float[Tensor, "N C"]:
+def logits_of(view: View, inputs: Shaped[Tensor, "N ..."]) -> Float[Tensor, "N C"]:
     """In float64."""
     return torch.cat([view.predict(piece) for piece in inputs.split(PIECE)]).to(wide(inputs.device))
 
 
-def features(view: View, inputs: Float[Tensor, "N ..."]) -> Float[Tensor, "N D"]:
+def features(view: View, inputs: Shaped[Tensor, "N ..."]) -> Float[Tensor, "N D"]:
     """What arrives at the read-out, float64: the last site, flattened; without sites the inputs."""
     site = ["", *site_names(view, inputs)][-1]
     if not site:
@@ -30,7 +30,7 @@ def features(view: View, inputs: Float[Tensor, "N ..."]) -> Float[Tensor, "N D"]
     return at_sites(view, inputs, [site], lambda h: h.flatten(1))[site]
 
 
-def site_means(view: View, inputs: Float[Tensor, "N ..."]) -> dict[str, Float[Tensor, "N D"]]:
+def site_means(view: View, inputs: Shaped[Tensor, "N ..."]) -> dict[str, Float[Tensor, "N D"]]:
     """Of every site its channels, averaged over all places of an image, in the network's order. float64."""
 
     def mean(h: Tensor) -> Tensor:

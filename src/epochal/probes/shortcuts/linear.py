@@ -13,12 +13,12 @@ STEP_SIZES = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.0)
 def equal_mass(group: Int64[Tensor, " N"], num_groups: int, is_fitted: Tensor) -> Float[Tensor, " N"]:
     """Weights with sum 1 that give every group that occurs among the fitted the same; 0 for the others."""
     member = is_in(group, num_groups) & is_fitted
-    count = member.sum(-1)
+    count = member.sum(-1).double()
     each = torch.where(count == 0, 0.0, 1.0 / count.clamp(min=1)) / (count > 0).sum().clamp(min=1)
-    return (member * each.double()[:, None]).sum(0)
+    return (member * each[:, None]).sum(0)
 
 
-def standardised(features: Float[Tensor, "N D"], weight: Float[Tensor, " N"]) -> Float[Tensor, "N D"]:
+def standardised(features: Float[Tensor, "N D"], weight: Float[Tensor, " N"]) -> Float[Tensor, "N K"]:
     """Centred and divided by the deviation of the weighted; what does not vary there becomes 0.
 
     With more features than examples: their coordinates in the space that the examples span, which a ridge

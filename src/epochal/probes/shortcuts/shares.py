@@ -3,20 +3,20 @@
 import math
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 
-def mean_where(values: Float[Tensor, "... N"], chosen: Bool[Tensor, "... N"]) -> Float[Tensor, "..."]:
+def mean_where(values: Shaped[Tensor, "... N"], chosen: Bool[Tensor, "... N"]) -> Float[Tensor, "..."]:
     """NaN where nothing is chosen (0 / 0)."""
     return torch.where(chosen, values.double(), 0.0).sum(-1) / chosen.sum(-1)
 
 
 def per_group(
-    values: Float[Tensor, " N"], group: Int64[Tensor, " N"], num_groups: int
+    values: Shaped[Tensor, " N"], group: Int64[Tensor, " N"], num_groups: int
 ) -> Float[Tensor, " K"]:
     """The mean of each group."""
-    return mean_where(values.double(), is_in(group, num_groups))
+    return mean_where(values, is_in(group, num_groups))
 
 
 def is_in(group: Int64[Tensor, " N"], num_groups: int) -> Bool[Tensor, "K N"]:
