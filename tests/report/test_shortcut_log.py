@@ -37,7 +37,7 @@ def planted(
     cue: str = "patch",
     columns: Sequence[str] = tuple(FIELDS.values()),
 ) -> FakeRun:
-    """Ten steps per epoch; a record before training, whose values no row may have, and one per five epochs."""
+    """Ten steps per epoch; a record before training, whose values no row may have, then one per 5 epochs."""
     rows = []
     for member in range(len(seeds)):
         for place, (accuracy, penalty) in enumerate([(0.999, 99.0), *zip(val, irm, strict=True)]):
