@@ -143,7 +143,7 @@ def _history(run: RunLike, member: int) -> list[dict[str, Any]]:
     ``grokking_detected`` stays true from the first hit on.
     """
     records = run.metrics.filter((pl.col("member") == member) & (pl.col("step") > 0)).sort("step")
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"epoch": _epoch(row["epoch"])}
         | {name: _plain(row.get(column)) for name, column in FIELDS.items()}
         | {"grokking_detected": False}
