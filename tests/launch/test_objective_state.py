@@ -26,7 +26,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def weights(run: Run, member: int, step: int) -> np.ndarray[Any, Any]:
     shot = find_snapshot(run.paths.snapshots, member, step)
-    return np.exp(shot.tensors["objective.log_q"][shot.members.index(member)])
+    found: np.ndarray[Any, Any] = np.exp(shot.tensors["objective.log_q"][shot.members.index(member)])
+    return found
 
 
 def test_snapshots_hold_it(run: Run) -> None:
