@@ -142,10 +142,16 @@ def test_runs_without_a_shortcut_are_called_what_they_were() -> None:
 
 def test_a_default_costs_no_identity_and_every_field_of_a_shortcut_counts() -> None:
     base = find("images").request({"channels": "rgb", "cue": "patch"}).member_ids
-    same = {"rho": 0.8, "patch_size": 4, "spurious_seed": 0, "num_environments": 3, "penalty_weight": 100.0}
+    same: dict[str, Any] = {
+        "rho": 0.8,
+        "patch_size": 4,
+        "spurious_seed": 0,
+        "num_environments": 3,
+        "penalty_weight": 100.0,
+    }
     for name, value in same.items():
         assert find("images").request({"channels": "rgb", "cue": "patch", name: value}).member_ids == base
-    others = {
+    others: dict[str, Any] = {
         "rho": 0.7, "patch_size": 3, "spurious_seed": 1, "label_noise": 0.1, "patch_place": "center",
         "cue_colors": "green,red,blue", "cue_strength": 0.5, "environments": "random",
     }  # fmt: skip
