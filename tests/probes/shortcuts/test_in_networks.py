@@ -58,6 +58,17 @@ def test_saliency_is_autograds_gradient_of_the_predicted_logit() -> None:
         assert found["patch_area"][member] == 4 / 64
 
 
+def test_grad_cam_looks_at_the_last_maps_of_several_places_or_at_a_site_by_name() -> None:
+    """Of an 8 x 8 image three stages leave 1 x 1, which looks nowhere."""
+    seen = live(built("images", CUED | {"depth": 3}))
+    found = {
+        site: value("saliency", seen, site=site)["gradcam_in_patch"] for site in ("", "stage.0", "stage.1")
+    }
+    assert found[""] == found["stage.1"] != found["stage.0"] and found[""] != pytest.approx(4 / 64)
+    with pytest.raises(UserError, match=r"site stage\.2 holds no maps"):
+        value("saliency", seen, site="stage.2")
+
+
 def test_without_maps_there_is_no_grad_cam() -> None:
     seen = live(built("images", CUED | {"model": "mlp", "depth": 1, "width": 8}))
     found = value("saliency", seen)
