@@ -5,17 +5,24 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
+from pydantic import Field
 from torch import Tensor
 
 from epochal.core.tensors.precision import wide
 from epochal.core.tensors.probe import probe
 from epochal.core.tensors.tap import Tap
 from epochal.core.tensors.view import View
-from epochal.core.values.options import NoOptions
+from epochal.core.values.options import Options
 from epochal.probes.shortcuts import needs
 from epochal.probes.shortcuts.example import core_reader, cued, patch_reader
-from epochal.probes.shortcuts.forward import GRADIENT_PIECE, last_map
+from epochal.probes.shortcuts.forward import GRADIENT_PIECE, maps_at
 from epochal.probes.shortcuts.shares import mean_of_defined
+
+
+class SaliencyOptions(Options):
+    """Of Grad-CAM."""
+
+    site: str = Field(default="", description="site of its maps; empty = the last with more than one place")
 
 
 @probe(
@@ -28,17 +35,17 @@ from epochal.probes.shortcuts.shares import mean_of_defined
     source="Simonyan et al. 2014 (gradient); Selvaraju et al. 2017, equations 1 and 2 (Grad-CAM)",
     requires=needs.a_cue("saliency"),
 )
-def saliency(options: NoOptions, view: View) -> dict[str, Tensor]:
+def saliency(options: SaliencyOptions, view: View) -> dict[str, Tensor]:
     """Mean over examples of the share of mass inside the cue's mask; ``patch_area`` is that of the pixels.
 
     ``saliency_in_patch``: of the absolute gradient of the predicted class's logit in the pixels, summed over
-    channels. ``gradcam_in_patch``: of the positive part of ``sum_k a_k A_k`` at the last site with maps A,
+    channels. ``gradcam_in_patch``: of the positive part of ``sum_k a_k A_k``, A the maps at a site and
     ``a_k`` the mean over places of that logit's gradient in map k; bilinear to the image's size. Examples
     without any mass are left out; NaN where that leaves none, and Grad-CAM's for networks without maps.
     """
     inputs = view.sample().inputs
     mask = view.task.cue_mask().to(inputs.device)
-    found = last_map(view, inputs)
+    found = maps_at(view, inputs, options.site)
     pieces = [_shares(view, piece, mask, found) for piece in inputs.split(GRADIENT_PIECE)]
     return {
         "saliency_in_patch": mean_of_defined(torch.cat([gradient for gradient, _ in pieces])),

@@ -58,6 +58,17 @@ def test_saliency_is_autograds_gradient_of_the_predicted_logit() -> None:
         assert found["patch_area"][member] == 4 / 64
 
 
+def test_grad_cam_looks_at_the_last_maps_of_several_places_or_at_a_site_by_name() -> None:
+    """Of an 8 x 8 image three stages leave 1 x 1, which looks nowhere."""
+    seen = live(built("images", CUED | {"depth": 3}))
+    found = {
+        site: value("saliency", seen, site=site)["gradcam_in_patch"] for site in ("", "stage.0", "stage.1")
+    }
+    assert found[""] == found["stage.1"] != found["stage.0"] and found[""] != pytest.approx(4 / 64)
+    with pytest.raises(UserError, match=r"site stage\.2 holds no maps"):
+        value("saliency", seen, site="stage.2")
+
+
 def test_without_maps_there_is_no_grad_cam() -> None:
     seen = live(built("images", CUED | {"model": "mlp", "depth": 1, "width": 8}))
     found = value("saliency", seen)
@@ -130,7 +141,25 @@ def test_brightness_needs_no_cue_and_a_changed_cue_does() -> None:
     plain = live(built("images", {"data": "digits", "n_train": 80, "width": 8, "max_steps": 2, "threads": 1}))
     found = value("irm", plain, environments="brightness", num_environments=4)
     assert found["irm_per_environment"].shape == (4,) and np.isfinite(found["irm_mean"])
+    wrong = {"data": "digits", "probes": "feature_rank", "probe_options.feature_rank.ranks": "rank"}
+    with pytest.raises(UserError, match="ranks is names as a,b,c, each feature_rank or stable_rank or"):
+        built("images", wrong)
     with pytest.raises(UserError, match="environments=rho changes the cue, and this task has none"):
         value("irm", plain, environments="rho")
     with pytest.raises(UserError, match=r"probe_options\.irm\.environments=brightness"):
         value("irm", plain)
+
+
+def test_the_sample_is_the_first_validation_examples_and_bounds_what_is_measured() -> None:
+    made = built("images", CUED | {"probe_samples": 50})
+    seen = live(made)
+    few, whole = seen.sample(), seen.data("val")
+    assert len(few.targets) == 50 < len(whole.targets)
+    assert torch.equal(few.inputs, whole.inputs[:50]) and torch.equal(few.inputs, seen.passage().batch.inputs)
+    middle = torch.zeros(8, 8, dtype=torch.bool)
+    middle[2:6, 2:6] = True
+    before = torch.softmax(seen.logits("val")[:50], -1)
+    after = torch.softmax(seen.predict(torch.where(middle, 0.0, whole.inputs[:50])), -1)
+    best = before.argmax(-1, keepdim=True)
+    drop = (before.gather(-1, best) - after.gather(-1, best)).mean().item()
+    assert value("occlusion", seen)["center_confidence"] == pytest.approx(drop, rel=1e-9)

@@ -9,6 +9,7 @@ from torch import Tensor
 from epochal.core.tensors.precision import wide
 from epochal.core.tensors.tap import Tap
 from epochal.core.tensors.view import View
+from epochal.core.values.errors import UserError
 
 PIECE = 128
 """Examples of a member per forward pass."""
@@ -60,9 +61,21 @@ def site_names(view: View, inputs: Tensor) -> list[str]:
     return [site for site, _ in _seen(view, inputs)]
 
 
-def last_map(view: View, inputs: Tensor) -> tuple[str, Tensor] | None:
-    """The last site that holds maps ``[B, channels, h, w]``, with that of one example; None without such."""
-    return next(((site, h) for site, h in reversed(_seen(view, inputs)) if h.ndim == 4), None)
+def maps_at(view: View, inputs: Tensor, site: str) -> tuple[str, Tensor] | None:
+    """A site with maps ``[B, channels, h, w]``, and that of one example; None where a network has none.
+
+    Empty means the last one with more than one place: a map of one pixel looks nowhere.
+
+    Raises:
+        UserError: there is no such site, or it holds no maps.
+    """
+    held = {name: h for name, h in _seen(view, inputs) if h.ndim == 4 and h.shape[-1] * h.shape[-2] > 1}
+    if site and site not in held:
+        raise UserError(
+            f"site {site} holds no maps of several places; those that do: {', '.join(held) or 'none'}"
+        )
+    name = site or next(reversed(held), "")
+    return (name, held[name]) if name else None
 
 
 def _seen(view: View, inputs: Tensor) -> list[tuple[str, Tensor]]:
