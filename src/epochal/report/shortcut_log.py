@@ -17,7 +17,7 @@ import polars as pl
 
 from epochal.analysis.heuristics import causalgrok_grokking_row, causalgrok_irm_drop_row
 from epochal.core.values.errors import UserError
-from epochal.report.reading import RunLike
+from epochal.report.reading import RunLike, fields_of
 from epochal.store.atomic import write_file
 
 FOLDER = "causalgrok"
@@ -99,15 +99,6 @@ def shortcut_logs(run: RunLike, test_accuracy: Mapping[int, float]) -> list[Shor
         )
         for member in members
     ]
-
-
-def fields_of(run: RunLike, member: int) -> dict[str, Any]:
-    """Every field of a member, with the value that it has where members differ."""
-    row = run.members.row(by_predicate=pl.col("member") == member, named=True)
-    return {
-        name: row[name] if isinstance(value, Mapping) and set(value) == {"axis"} else value
-        for name, value in run.spec["fields"].items()
-    }
 
 
 def _log(

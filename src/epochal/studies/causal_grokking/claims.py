@@ -38,9 +38,9 @@ WORDS = {
 FEWEST = 3
 
 
-def of_arm(runs: StudyRuns, role: str) -> list[Moments]:
-    """Jump, drops and rest of every network of an arm."""
-    return [moments(run, list(PENALTIES.values()), runs.margin("height")) for run in runs[role].runs]
+def of_arm(runs: StudyRuns, role: str, columns: Sequence[str] = tuple(PENALTIES.values())) -> list[Moments]:
+    """Jump, rest and the drops of these columns of every network of an arm."""
+    return [moments(run, columns, runs.margin("height")) for run in runs[role].runs]
 
 
 def findings(runs: StudyRuns) -> Iterator[Finding]:

@@ -38,7 +38,7 @@ def every_arm(runs: StudyRuns) -> ResultTable:
 
 
 def _row(runs: StudyRuns, role: str) -> tuple[Entry, ...]:
-    arm, seen = runs[role], of_arm(runs, role)
+    arm, seen = runs[role], of_arm(runs, role, ())
     rest = [one.rest.value for one in seen if math.isfinite(one.rest.value)]
     there = [one.conflicting for one in seen if math.isfinite(one.conflicting)]
     broken = arm.events(BROKEN)
