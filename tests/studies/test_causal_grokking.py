@@ -26,7 +26,7 @@ from epochal.studies.causal_grokking.figures import grid_figure, place_of
 from epochal.studies.causal_grokking.tables import beside, every_arm
 
 STEPS = np.arange(0, 2040, 40)
-MEMORISED, RHO = 120, 0.8
+MEMORISED, RHO = 280, 0.8
 
 
 def rise(at: float | None, low: float, high: float, width: float = 120.0) -> np.ndarray:
@@ -39,11 +39,11 @@ def rise(at: float | None, low: float, high: float, width: float = 120.0) -> np.
 def member(
     role: str, seed: int, *, jump: float | None, drops: Mapping[str, float | None], reads: float = 0.02
 ) -> MemberRun:
-    """Memorised at step 120; until ``jump`` right on ``reads`` of the conflicting examples."""
+    """Memorised at step 280; all changes before, which is no answer. Right on ``reads`` until ``jump``."""
     random = np.random.default_rng([seed, len(role)])
     noise = lambda sd: random.normal(0, sd, len(STEPS))  # noqa: E731
     conflicting = np.clip(rise(jump, reads, 0.9) + noise(0.01), 0, 1)
-    aligned = np.clip(0.97 + noise(0.003), 0, 1)
+    aligned = np.clip(np.where(STEPS < 200, 0.1, 0.97) + noise(0.003), 0, 1)
     curves = {
         "train_accuracy": np.where(STEPS >= MEMORISED, 1.0, 0.5),
         "conflicting_accuracy": conflicting,
@@ -51,7 +51,7 @@ def member(
         "val_accuracy": RHO * aligned + (1 - RHO) * conflicting,
     }
     for name, column in PENALTIES.items():
-        curves[column] = np.exp(-rise(drops.get(name), 0.0, 4.0) + noise(0.05))
+        curves[column] = np.exp(-rise(drops.get(name), 0.0, 4.0) + noise(0.05) + 5.0 * (STEPS < 200))
     events = {
         "memorised": first_passage(STEPS, curves["train_accuracy"], 0.99),
         "broken_through": detect(STEPS, conflicting, kind="accuracy", direction="rise", min_height=0.2),
@@ -140,7 +140,7 @@ def test_an_arm_that_never_breaks_through_comes_later_and_an_early_end_has_not()
     assert found.verdict == "supported" and found.estimate is not None and found.estimate > 0
     assert "6 of 6 under recipe, 0 of 6 under no_filter" in found.note
     assert in_time(RUNS).verdict == "refuted"
-    assert in_time(study_runs(arm("recipe", [170.0] * 6))).estimate == 1
+    assert in_time(study_runs(arm("recipe", [160.0] * 6))).estimate == 1
 
 
 def test_the_gain_of_an_objective_is_seed_by_seed() -> None:
