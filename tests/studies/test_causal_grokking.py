@@ -33,7 +33,8 @@ def rise(at: float | None, low: float, high: float, width: float = 120.0) -> np.
     """From low to high about ``at``; None: it stays low."""
     if at is None:
         return np.full(len(STEPS), low)
-    return low + (high - low) / (1 + np.exp(-2 * math.log(9) * (STEPS - at) / width))
+    share: np.ndarray = 1 / (1 + np.exp(-2 * math.log(9) * (STEPS - at) / width))
+    return low + (high - low) * share
 
 
 def member(
@@ -41,7 +42,10 @@ def member(
 ) -> MemberRun:
     """Memorised at step 280; all changes before, which is no answer. Right on ``reads`` until ``jump``."""
     random = np.random.default_rng([seed, len(role)])
-    noise = lambda sd: random.normal(0, sd, len(STEPS))  # noqa: E731
+
+    def noise(sd: float) -> np.ndarray:
+        return random.normal(0, sd, len(STEPS))
+
     conflicting = np.clip(rise(jump, reads, 0.9) + noise(0.01), 0, 1)
     aligned = np.clip(np.where(STEPS < 200, 0.1, 0.97) + noise(0.003), 0, 1)
     curves = {
@@ -131,7 +135,7 @@ def test_the_share_of_agreeing_cues_follows_from_the_accuracies() -> None:
 
 def test_a_share_has_clopper_and_pearsons_interval() -> None:
     found = share(0, 6, 0.05, claim="c")
-    assert (found.low, found.high) == (0.0, pytest.approx(1 - 0.05 ** (1 / 6)))
+    assert found.low == 0 and found.high == pytest.approx(1 - 0.05 ** (1 / 6))
     assert found.verdict == "refuted" and share(6, 6, 0.05, claim="c").p == 0.5**6
 
 

@@ -59,7 +59,8 @@ def examples(run: RunLike, options: ExampleOptions) -> FigureSpec:
             left, bottom = place * (1 + GAP), -line * (1 + ROOM)
             own = flat[place * height * width : (place + 1) * height * width]
             _draw(cells, own, height, width, left, bottom)
-            for column, cell in zip(words.values(), (left, bottom + 1 + ROOM / 2.5, text), strict=True):
+            said_at: list[Cell] = [left, bottom + 1 + ROOM / 2.5, text]
+            for column, cell in zip(words.values(), said_at, strict=True):
                 column.append(cell)
             if patch:
                 ends = (left + patch[0], left + patch[1], bottom + patch[2], bottom + patch[3])
