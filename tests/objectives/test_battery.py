@@ -7,6 +7,7 @@ from collections.abc import Callable
 from decimal import Decimal, localcontext
 from functools import partial
 from importlib import import_module
+from typing import Any
 
 import pytest
 import torch
@@ -19,14 +20,26 @@ from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.objective import Objective
 from epochal.objectives.cross_entropy import cross_entropy
 from epochal.objectives.cross_entropy_float64 import cross_entropy_float64
+from epochal.objectives.group_dro import GroupDRO
 from epochal.objectives.hinge import hinge
+from epochal.objectives.irm import IRM
 from epochal.objectives.mse import mse
+from epochal.objectives.reweighted import Reweighted
 from epochal.objectives.stablemax import stablemax
+from epochal.objectives.vrex import VREx
 
+OF_ONE_PART: dict[str, Any] = {"factor": "environment", "count": 1}
+"""What compares parts is tested with several in test_across.py."""
 OBJECTIVES: dict[str, Objective] = {
     "cross_entropy": cross_entropy, "cross_entropy_float64": cross_entropy_float64, "hinge": hinge,
-    "mse": mse, "stablemax": stablemax,
+    "mse": mse, "stablemax": stablemax, "irm": IRM(**OF_ONE_PART), "vrex": VREx(**OF_ONE_PART),
+    "group_dro": GroupDRO(**OF_ONE_PART), "reweighted": Reweighted(**OF_ONE_PART),
 }  # fmt: skip
+STATES = {
+    "group_dro": {"log_q": torch.zeros(1, dtype=torch.float64)},
+    "reweighted": {"ratio": torch.ones(1, dtype=torch.float64)},
+}
+READ = {"penalty_weight": 2.0, "penalty_anneal_steps": 0.0, "group_dro_eta": 0.5}
 AT_CHANCE = {"hinge": 1.0, "mse": 1 / 7}
 """For equal logits of seven classes, where it is not log 7."""
 NAMES = list(OBJECTIVES)
@@ -59,9 +72,11 @@ def loss_of(
     fields: dict[str, Tensor] | None = None,
 ) -> Tensor:
     weight = torch.ones(len(targets), dtype=logits.dtype) if weight is None else weight
-    batch = Batch(inputs=logits, targets=targets, weight=weight, factors={})
-    fields = fields_of() if fields is None else fields
-    return OBJECTIVES[name](lambda inputs: inputs, batch, fields, {}, KEY)[0]
+    factors = {"environment": torch.zeros(len(targets), dtype=torch.int64)}
+    batch = Batch(inputs=logits, targets=targets, weight=weight, factors=factors)
+    read = {field: torch.tensor(value, dtype=torch.float64) for field, value in READ.items()}
+    given = read | (fields_of() if fields is None else fields)
+    return OBJECTIVES[name](lambda inputs: inputs, batch, given, STATES.get(name, {}), KEY)[0]
 
 
 def value_and_gradient(loss: Callable[[Tensor], Tensor], logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -208,7 +223,7 @@ def test_members_under_vmap_are_members_in_a_loop(name: str) -> None:
 @pytest.mark.parametrize("scale", [1e3, 1e15, 1e37])
 def test_extreme_logits_have_finite_gradients(name: str, dtype: torch.dtype, scale: float) -> None:
     """Of both signs, at the target and elsewhere. The square of an error above 1e19 has no float32."""
-    if name == "mse" and dtype == torch.float32 and scale > 1e19:
+    if name in ("mse", "irm") and dtype == torch.float32 and scale > 1e19:
         scale = 1e18
     z = torch.tensor([[1.0, 0.0, -1.0], [-1.0, 0.0, 1.0], [1.0, 1.0, 1.0], [-1.0, -1.0, -1.0]], dtype=dtype)
     value, gradient = value_and_gradient(lambda z: loss_of(name, z, torch.tensor([0, 0, 1, 2])), z * scale)
@@ -219,13 +234,12 @@ def test_extreme_logits_have_finite_gradients(name: str, dtype: torch.dtype, sca
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_loss_of_an_answer_is_the_mean_over_its_positions(name: str) -> None:
-    """Whatever an example weighs; one position is no position axis."""
+    """Whatever an example weighs; one position is no position axis. Penalties of a whole batch are none."""
+    fields = fields_of(0.2) | {"penalty_weight": torch.tensor(0.0, dtype=torch.float64)}
     logits, targets, weight = logits_of(2.0), targets_of(), weights_of()
     answers = (logits.reshape(4, 3, CLASSES), targets.reshape(4, 3))
-    found = loss_of(name, *answers, weight=weight[:4], fields=fields_of(0.2))
-    each = [
-        loss_of(name, z[None], t[None], fields=fields_of(0.2)) for z, t in zip(logits, targets, strict=True)
-    ]
+    found = loss_of(name, *answers, weight=weight[:4], fields=fields)
+    each = [loss_of(name, z[None], t[None], fields=fields) for z, t in zip(logits, targets, strict=True)]
     per_example = torch.stack(each).reshape(4, 3).mean(1)
     torch.testing.assert_close(found, (per_example * weight[:4]).sum() / weight[:4].sum(), rtol=1e-13, atol=0)
     single = loss_of(name, logits[:, None], targets[:, None], weight=weight)
@@ -241,7 +255,12 @@ def test_every_objective_is_in_the_battery() -> None:
         for name, value in vars(import_module(f"epochal.objectives.{info.name}")).items()
         if inspect.isfunction(value) and list(inspect.signature(value).parameters) == names
     }
-    assert written == set(OBJECTIVES)
+    kinds = {
+        info.name
+        for info in pkgutil.iter_modules(objectives.__path__)
+        if hasattr(import_module(f"epochal.objectives.{info.name}"), "objective")
+    }
+    assert written | kinds == set(OBJECTIVES)
 
 
 def test_cross_entropy_in_float64_knows_small_losses_of_float32_logits() -> None:

@@ -16,10 +16,20 @@ from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.task import Fields, Split, Task
 from epochal.tasks.datasets.image_set import Examples, ImageSet
 from epochal.tasks.images import Images
+from epochal.tasks.shortcuts.cue import Cue
+from epochal.tasks.shortcuts.cued_images import CuedImages
+from epochal.tasks.shortcuts.environments import Environments
 from tests.tasks.made import equations
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 KEY = random.key(0, "task", 3)
+SHORTCUT = {
+    "spurious_seed": torch.tensor(0),
+    **{
+        name: torch.tensor(value, dtype=torch.float64)
+        for name, value in {"rho": 0.6, "rho_spread": 0.3, "label_noise": 0.2}.items()
+    },
+}
 
 
 def images(splits: dict[str, int], **options: object) -> Images:
@@ -30,6 +40,28 @@ def images(splits: dict[str, int], **options: object) -> Images:
     }
     made = ImageSet(name="made up", splits=named, class_names=("a", "b", "c"))
     return Images(image_set=made, dtype=torch.float64, device=torch.device("cpu"), **options)  # type: ignore[arg-type]
+
+
+def cued(kind: str, environments: str, **options: object) -> CuedImages:
+    clean = images({"train": 20, "val": 7, "test": 9}, n_train=12, **options)
+    cue = Cue(
+        kind=kind,  # type: ignore[arg-type]
+        num_codes=3,
+        image_shape=clean.image_shape,
+        dtype=clean.dtype,
+        device=clean.device,
+        size=2,
+    )
+    kinds = Environments(kind=environments, count=2)  # type: ignore[arg-type]
+    return CuedImages(images=clean, cue=cue, environments=kinds)
+
+
+def noisy_labels(batch: Batch) -> Tensor:
+    """The label where the target is not noisy; a noisy one is any other."""
+    is_right = batch.targets == batch.factors["label"]
+    assert torch.equal(is_right, ~batch.factors["is_noisy"])
+    assert torch.equal(batch.factors["code"] == batch.targets, batch.factors["is_aligned"])
+    return torch.where(is_right, batch.factors["label"], batch.targets)
 
 
 def answers(batch: Batch, operation: str) -> Tensor:
@@ -89,10 +121,13 @@ EXAMPLES: dict[str, tuple[Task, Truth]] = {
         lambda batch: batch.factors["label"],
     ),
     "images, held out": (images({"train": 40}, n_train=25), lambda batch: batch.factors["label"]),
+    "patch": (cued("patch", "brightness"), noisy_labels),
+    "tint, augmented": (cued("tint", "patch_flip", crop_padding=1, flip=True), noisy_labels),
+    "texture": (cued("texture", "rho"), noisy_labels),
 }
 """A task, and its targets from its factors; a new one is added here and to no test."""
 NAMES = list(EXAMPLES)
-AUGMENTED = {"images, augmented"}
+AUGMENTED = {"images, augmented", "tint, augmented"}
 
 
 @pytest.fixture(params=NAMES)
@@ -101,7 +136,7 @@ def task(request: pytest.FixtureRequest) -> Task:
 
 
 def fields(seed: int = 3) -> Fields:
-    return {"split_seed": torch.tensor(seed), "seed": torch.tensor(0)}
+    return {"split_seed": torch.tensor(seed), "seed": torch.tensor(0), **SHORTCUT}
 
 
 def test_every_task_is_in_the_battery() -> None:
@@ -186,7 +221,7 @@ def test_members_get_under_vmap_what_they_get_alone(task: Task, training: bool) 
     seeds = torch.tensor([3, 4, 5])
 
     def of_member(seed: Tensor) -> tuple[Tensor, ...]:
-        own = {"split_seed": seed, "seed": seed}
+        own = {"split_seed": seed, "seed": seed, **SHORTCUT, "spurious_seed": seed}
         index = task.index("train", own)
         return index, *leaves(task.batch(index[:6], own, random.key(seed, "task"), training=training))
 

@@ -89,11 +89,19 @@ def measure(
     shared = dict(orders.shared)
 
     def of_member(
-        flat: Tensor, buffers: Tensor, initial: Tensor, fields: Any, own: Any, memory: Any, update: Any
+        flat: Tensor,
+        buffers: Tensor,
+        initial: Tensor,
+        fields: Any,
+        own: Any,
+        memory: Any,
+        objective: Any,
+        update: Any,
     ) -> Mapping[str, Tensor]:
         view = LiveView(
             program, step=population.step, flat=flat, buffers=buffers, initial=initial, fields=fields,
-            orders=shared | own, memory=memory, last_update=update.get("last"),
+            orders=shared | own, memory=memory, objective=objective,
+            last_update=update.get("last"),
         )  # fmt: skip
         return {name: value for probe in probes for name, value in probe.measure(view).items()}
 
@@ -105,6 +113,7 @@ def measure(
             dict(program.fields),
             dict(orders.own),
             population.memory,
+            population.objective,
             {} if population.last_update is None else {"last": population.last_update},
         )
     return {name: values.cpu().double().numpy() for name, values in columns.items()}

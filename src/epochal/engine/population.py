@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from epochal.core.tensors import random
+from epochal.core.tensors.objective import initial_state
 from epochal.core.tensors.precision import wide
 from epochal.core.tensors.rule import has_memory, initial_memory, is_learning
 from epochal.core.values.outcome import Outcome
@@ -24,7 +25,8 @@ class Population:
     entry per place of the pack, -1 or the step of leaving. ``diverged_at`` is -1, or the step at which the
     member was frozen because its next update was not finite; ``diverged_why`` indexes ``REASONS``.
     ``stop_best`` and ``stop_waited`` belong to early stopping. ``initial`` is ``flat`` at step 0,
-    ``optimizer_start`` the step at which the optimiser's state was fresh. ``memory`` is the rule's;
+    ``optimizer_start`` the step at which the optimiser's state was fresh. ``objective`` is what the
+    objective keeps between updates, nothing for most. ``memory`` is the rule's;
     where it does not learn it is drawn again, not stored (``keeps_memory``).
     """
 
@@ -141,7 +143,7 @@ def initial_population(program: Program) -> Population:
         buffers=buffers,
         initial=flat.clone(),
         optimizer=program.transform.init(flat),
-        objective={},
+        objective=_objective_state(program),
         memory=_memory(program, flat, buffers),
         keeps_memory=is_learning(program.rule),
         diverged_at=torch.full((members,), -1, device=device),
@@ -153,6 +155,21 @@ def initial_population(program: Program) -> Population:
     )
 
 
+def _objective_state(program: Program) -> dict[str, Tensor]:
+    """What the objective keeps of each member before any update."""
+    with torch.no_grad():
+        kept = [
+            initial_state(program.objective, program.task, fields_of(program, member))
+            for member in range(program.num_members)
+        ]
+    return {name: torch.stack([one[name] for one in kept]) for name in kept[0]}
+
+
+def fields_of(program: Program, member: int) -> dict[str, Tensor]:
+    """The fields of one member, as scalars."""
+    return {name: values[member] for name, values in program.fields.items()}
+
+
 def _memory(program: Program, flat: Float[Tensor, "M P"], buffers: Float[Tensor, "M Q"]) -> dict[str, Tensor]:
     """What the rule keeps of each member before any update."""
     if not has_memory(program.rule):
@@ -161,7 +178,7 @@ def _memory(program: Program, flat: Float[Tensor, "M P"], buffers: Float[Tensor,
     kept = []
     with torch.no_grad():
         for member, key in enumerate(keys):
-            fields = {name: values[member] for name, values in program.fields.items()}
+            fields = fields_of(program, member)
             index = program.task.index("train", fields)[:1]
             kept.append(
                 initial_memory(

@@ -36,7 +36,6 @@ class Stepper:
         key = random.key(program.fields["seed"], "step", step)
         buffers_before = population.buffers.clone()  # a training pass updates them in place
         found = self._passes.gradient(population, self._order.indices(step), self._columns, key)
-        population.objective = found.state
         with torch.no_grad():
             context = Context(
                 flat=population.flat,
@@ -51,9 +50,10 @@ class Stepper:
                 found.gradient, population.optimizer, context
             )
             _freeze(population, found.losses, delta, buffers_before)
+            population.objective = _held(population, population.objective, found.state)
             if self._is_learning:
                 memory = next_memory(program.rule, population.memory, delta, context)
-                population.memory = _held(population, memory)
+                population.memory = _held(population, population.memory, memory)
             population.flat.add_(delta)
             population.last_update = delta
         population.step += 1
@@ -178,12 +178,12 @@ def _compiled(function: Any, program: Program) -> Any:
     return torch.compile(function, fullgraph=True) if program.is_compiled else function
 
 
-def _held(population: Population, memory: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The new memory of members that are alive; the others keep theirs."""
-    alive, before = population.is_alive, population.memory
+def _held(population: Population, before: dict[str, Tensor], after: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What is new of members that are alive; the others keep theirs."""
+    alive = population.is_alive
     return {
         name: torch.where(alive.view(-1, *[1] * (value.ndim - 1)), value, before[name])
-        for name, value in memory.items()
+        for name, value in after.items()
     }
 
 

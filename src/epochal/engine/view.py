@@ -38,12 +38,14 @@ class LiveView:
         orders: Mapping[Split, Int64[Tensor, " N"]] = {},
         last_update: Float[Tensor, " P"] | None = None,
         memory: Mapping[str, Tensor] = {},
+        objective: Mapping[str, Tensor] = {},
     ) -> None:
         self.step = step
         self.fields = fields
         self.flat = flat
         self.initial = initial
         self.memory = memory
+        self._state = dict(objective)
         self._program = program
         self._orders = dict(orders)
         self._last_update = last_update
@@ -189,7 +191,7 @@ class LiveView:
         program, key = self._program, random.key(self.fields["seed"], "probe", self.step)
         return credit_at_sites(
             program.rule, program.objective, program.network, self.params, self._buffers, batch, self.fields,
-            key, dict(self.memory),
+            key, dict(self.memory), self._state,
         )  # fmt: skip
 
     def _error(self, split: Split, pieces: Sequence[Tensor]) -> Float[Tensor, "N C"] | None:
@@ -232,5 +234,5 @@ class LiveView:
 
     def _objective(self, logits_fn: Callable[[Tensor], Tensor], batch: Batch) -> Float[Tensor, ""]:
         key = random.key(self.fields["seed"], "probe", self.step)
-        value, _ = self._program.objective(logits_fn, batch, self.fields, {}, key)
+        value, _ = self._program.objective(logits_fn, batch, self.fields, self._state, key)
         return value

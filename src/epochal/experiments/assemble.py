@@ -24,11 +24,11 @@ def assemble(members: Sequence[Spec], task: Task, network: Network) -> Program:
     return Program(
         network=network,
         task=task,
-        objective=objective_of(spec),
+        objective=objective_of(spec, task),
         rule=rule_of(spec, task.num_classes),
         transform=transform_of(spec, network.layout),
         learning_rate=learning_rate_of(spec),
-        fields=field_tensors(members, streams=("split", "init", "order", "feedback"), device=device),
+        fields=field_tensors(members, streams=_streams(spec), device=device),
         batch_size=spec.examples_per_update(task.size("train")),
         last_batch=spec.last_batch,
         stopping=_stopping(spec),
@@ -43,6 +43,11 @@ def assemble(members: Sequence[Spec], task: Task, network: Network) -> Program:
         dtype=dtype_of(spec),
         device=device,
     )
+
+
+def _streams(spec: Spec) -> list[str]:
+    """Those whose seed can be set apart."""
+    return [name.removesuffix("_seed") for name in type(spec).model_fields if name.endswith("_seed")]
 
 
 def _stopping(spec: Spec) -> Stopping | None:

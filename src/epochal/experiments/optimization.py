@@ -6,7 +6,9 @@ from importlib import import_module
 from epochal.core.tensors.layout import Layout
 from epochal.core.tensors.objective import Objective
 from epochal.core.tensors.rule import Rule
+from epochal.core.tensors.task import Task
 from epochal.core.tensors.transform import Transform
+from epochal.core.values.errors import UserError
 from epochal.core.values.optimization import Optimization
 from epochal.core.values.source import is_own
 from epochal.core.values.spec import Spec
@@ -25,11 +27,28 @@ from epochal.rules.wrappers.sam import SAM
 from epochal.rules.wrappers.weight_noise import WeightNoise
 
 
-def objective_of(spec: Optimization) -> Objective:
-    """The function of the name of its file in ``objectives``."""
-    found = getattr(import_module(f"epochal.objectives.{spec.objective}"), spec.objective)
+def objective_of(spec: Optimization, task: Task) -> Objective:
+    """The function of the name of its file in ``objectives``, or the class ``objective`` there.
+
+    Raises:
+        UserError: it compares environments or groups and the task has none.
+    """
+    module = import_module(f"epochal.objectives.{spec.objective}")
+    kind = getattr(module, "objective", None)
+    found = getattr(module, spec.objective) if kind is None else kind(**_compared(spec, task))
     assert isinstance(found, Objective), f"{spec.objective}.py has no objective of its name"
     return found
+
+
+def _compared(spec: Optimization, task: Task) -> dict[str, object]:
+    factor = spec.compared()
+    count = getattr(task, f"num_{factor}s", 0)
+    if not count:
+        raise UserError(
+            f"objective={spec.objective} compares {factor}s, of which these examples have none: images have "
+            "them (cue=patch); or give objective=cross_entropy"
+        )
+    return {"factor": factor, "count": count}
 
 
 def rule_of(spec: Spec, num_classes: int) -> Rule:

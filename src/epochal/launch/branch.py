@@ -64,7 +64,7 @@ class Checkpoint:
 class Stored:
     """One member at a step. ``optimizer`` is None where only parameters were kept.
 
-    ``memory`` is what a rule has learned, empty for most.
+    ``memory`` is what a rule has learned, ``objective`` what the objective keeps; empty for most.
     """
 
     params: Array
@@ -72,6 +72,7 @@ class Stored:
     optimizer: dict[str, Array] | None
     optimizer_start: int
     memory: dict[str, Array]
+    objective: dict[str, Array]
 
 
 def branched(
@@ -175,11 +176,8 @@ def stored(run: Run, member: int, step: int) -> Stored:
         buffers=tensors["buffers"],
         optimizer=optimizer or None,
         optimizer_start=start,
-        memory={
-            name.removeprefix("memory."): value
-            for name, value in tensors.items()
-            if name.startswith("memory.")
-        },
+        memory=_part(tensors, "memory."),
+        objective=_part(tensors, "objective."),
     )
 
 
@@ -199,12 +197,19 @@ def _population(program: Program, source: Checkpoint, request: Request, pack: Pa
     if population.keeps_memory and _fits([one.memory for one in found], population.memory):
         for name, value in population.memory.items():
             value.copy_(_stacked([one.memory[name] for one in found]))
+    if _fits([one.objective for one in found], population.objective):
+        for name, value in population.objective.items():
+            value.copy_(_stacked([one.objective[name] for one in found]))
     there = [one.optimizer for one in found if one.optimizer is not None]
     if len(there) == len(found) and _fits(there, population.optimizer):
         for name, value in population.optimizer.items():
             value.copy_(_stacked([one[name] for one in there]))
         population.optimizer_start = found[0].optimizer_start
     return population
+
+
+def _part(tensors: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _fits(found: Sequence[Mapping[str, Array]], wanted: Mapping[str, torch.Tensor]) -> bool:

@@ -175,15 +175,17 @@ def _rows(
     tensors = {
         name: torch.from_numpy(array[rows]).to(program.device) for name, array in stored.tensors.items()
     }
-    memory = {
-        name.removeprefix("memory."): value for name, value in tensors.items() if name.startswith("memory.")
-    }
+    memory, objective = (
+        {name.removeprefix(of): value for name, value in tensors.items() if name.startswith(of)}
+        for of in ("memory.", "objective.")
+    )
     population = replace(
         start,
         step=step,
         flat=tensors["params"],
         buffers=tensors["buffers"],
         memory=memory or start.memory,
+        objective=objective or start.objective,
     )
     with explained():
         values = measure(program, population, [probe])
@@ -205,7 +207,11 @@ def _labels(program: Program, start: Population, probe: ConfiguredProbe) -> dict
     fields = {name: values[0] for name, values in program.fields.items()}
     flat, buffers = start.flat[0], start.buffers[0]
     memory = {name: values[0] for name, values in start.memory.items()}
-    view = LiveView(program, step=0, flat=flat, buffers=buffers, initial=flat, fields=fields, memory=memory)
+    state = {name: values[0] for name, values in start.objective.items()}
+    view = LiveView(
+        program, step=0, flat=flat, buffers=buffers, initial=flat, fields=fields, memory=memory,
+        objective=state,
+    )  # fmt: skip
     with explained(), torch.no_grad():
         return probe.labels(view)
 

@@ -128,6 +128,7 @@ class _Training:
         members = [self._pack.members[row] for row in population.rows.tolist()]
         if moment.is_snapshot_due:
             tensors = {"params": population.flat, "buffers": population.buffers}
+            tensors |= {f"objective.{name}": value for name, value in population.objective.items()}
             if population.keeps_memory:
                 tensors |= {f"memory.{name}": value for name, value in population.memory.items()}
             if self._keeps_optimizer:

@@ -37,9 +37,10 @@ def initializer(
     weights normal with variance ``1 / width``, the width being a matrix's shorter side, those of the last
     linear layer with ``1 / outputs``, biases zero (Nanda et al. 2023, code). ``multihead``: ``torch``, but
     attention as ``torch.nn.MultiheadAttention`` draws it: queries, keys and values by Glorot's uniform for
-    one matrix of all three, biases of attention zero. ``normal``: weights standard normal, biases zero.
-    Norms are ones and zeros. A layer with an ``initial_std`` has normal weights of that deviation in every
-    scheme.
+    one matrix of all three, biases of attention zero. ``torchvision``: ``torch``, but convolutions normal
+    with variance ``2 / fan_out``, as torchvision's ResNets draw them (He et al. 2015, section 2.2).
+    ``normal``: weights standard normal, biases zero. Norms are ones and zeros. A layer with an
+    ``initial_std`` has normal weights of that deviation in every scheme.
 
     ``zero_readout`` sets the last linear layer to zero: logits start equal. The ``scale`` of a call
     multiplies every parameter with more than one dimension, or with ``init_scaled="all"`` every parameter; 1
@@ -52,6 +53,7 @@ def initializer(
         "orthogonal": _draw_orthogonal,
         "nanda": _draw_nanda,
         "multihead": _draw_multihead,
+        "torchvision": _draw_torchvision,
         "normal": _draw_normal,
     }[name]
 
@@ -143,6 +145,15 @@ def _draw_multihead(
         return (2 * random.uniform(key, shape, dtype) - 1) * math.sqrt(6 / (shape[1] + 3 * shape[0]))
     if part in ("query", "key", "value", "output") and own == "bias":
         return torch.zeros(shape, dtype=dtype, device=key.device)
+    return _draw_torch(layer, name, shape, key, dtype)
+
+
+def _draw_torchvision(
+    layer: nn.Module, name: str, shape: tuple[int, ...], key: Key, dtype: torch.dtype
+) -> Tensor:
+    if isinstance(layer, nn.Conv2d) and name.endswith("weight"):
+        fan_out = shape[0] * math.prod(shape[2:])
+        return random.normal(key, shape, dtype) * math.sqrt(2 / fan_out)
     return _draw_torch(layer, name, shape, key, dtype)
 
 

@@ -21,12 +21,18 @@ def cross_entropy(
 
     Source: Szegedy et al. 2016, section 7.
     """
-    logits = logits_fn(batch.inputs)
-    right = logits.gather(-1, batch.targets[..., None])[..., 0]
+    losses = losses_of(logits_fn(batch.inputs), batch.targets, fields)
+    return (losses * batch.weight).sum() / batch.weight.sum(), state
+
+
+def losses_of(
+    logits: Float[Tensor, "B *T C"], targets: Int64[Tensor, "B *T"], fields: Fields
+) -> Float[Tensor, " B"]:
+    """Per example, the mean over its positions; reads what ``cross_entropy`` reads."""
+    right = logits.gather(-1, targets[..., None])[..., 0]
     if "label_smoothing" in fields:
         right = torch.lerp(right, logits.mean(-1), fields["label_smoothing"].to(logits.dtype))
-    losses = torch.logsumexp(logits, -1) - right
-    return (mean_of(losses) * batch.weight).sum() / batch.weight.sum(), state
+    return mean_of(torch.logsumexp(logits, -1) - right)
 
 
 def negative_log_likelihood(

@@ -22,7 +22,7 @@ from epochal.core.tensors.task import Fields, Split
 from epochal.core.values.errors import UserError
 from epochal.tasks.datasets.image_set import SPLITS, ImageSet
 
-Normalization = Literal["standard", "none"]
+Normalization = Literal["standard", "half", "none"]
 ValSource = Literal["val", "test", "held-out part of train"]
 
 
@@ -36,7 +36,8 @@ class Images:
     for every ``n_train`` (drawn from ``split_seed``).
 
     ``normalization="standard"`` gives ``(x / 255 - mean) / std`` per channel; ``mean`` and ``std`` (in units
-    of x / 255) are those of all images of the split ``train`` unless given. ``"none"`` gives ``x / 255``.
+    of x / 255) are those of all images of the split ``train`` unless given. ``"half"`` takes 1/2 for both: -1
+    to 1. ``"none"`` gives ``x / 255``.
 
     Training batches only: ``crop_padding`` pixels of black on each side and a window of the old size at a
     uniformly random place; with ``flip``, left and right exchanged with probability one half. In all
@@ -115,6 +116,8 @@ class Images:
         channels = self.image_set.image_shape[2]
         if self.normalization == "none":
             return (0.0,) * channels, (1.0,) * channels
+        if self.normalization == "half":
+            return (0.5,) * channels, (0.5,) * channels
         pixels = self.image_set.splits["train"].images.reshape(-1, channels)
         # 256 possible values: counting them is exact, and needs no float copy of the images.
         counts = torch.stack(
@@ -146,10 +149,17 @@ class Images:
     def batch(self, index: Int64[Tensor, " B"], fields: Fields, key: Key, *, training: bool = False) -> Batch:
         is_augmented = training and (self.crop_padding > 0 or self.flip)
         pixels = self._augmented(index, key) if is_augmented else self._pixels[index]
-        label = self._labels[index]
+        label = self.labels(index)
         weight = torch.ones_like(label, dtype=torch.float32)
         factors = {"label": label, "index": index}
         return Batch(inputs=self._prepared(pixels), targets=label, weight=weight, factors=factors)
+
+    def inputs_of(self, index: Int64[Tensor, " B"]) -> Float[Tensor, "B C H W"]:
+        """As an evaluation sees them: not augmented."""
+        return self._prepared(self._pixels[index])
+
+    def labels(self, index: Int64[Tensor, " B"]) -> Int64[Tensor, " B"]:
+        return self._labels[index]
 
     def _augmented(self, index: Int64[Tensor, " B"], key: Key) -> Tensor:
         """``pixels[b, y, x] = image[y + dy, x + dx]`` in one gather, black outside; flipped last."""
@@ -174,7 +184,7 @@ class Images:
     def _prepared(self, pixels: Tensor) -> Float[Tensor, "B C H W"]:
         inputs = pixels.to(self.dtype) * self._scale + self._offset
         inputs = inputs.movedim(-1, -3)
-        if self.size_pixels is not None:
+        if self.size_pixels not in (None, self.image_set.image_shape[:2]):
             inputs = torch.nn.functional.interpolate(
                 inputs, self.size_pixels, mode="bilinear", align_corners=False
             )

@@ -236,6 +236,7 @@ def credit_at_sites(
     fields: Fields,
     key: Key,
     memory: Memory,
+    state: State = NOTHING,
 ) -> dict[str, Float[Tensor, "B ..."]]:
     """What a rule tells each site: the direction that its activation is to descend, per example.
 
@@ -243,7 +244,8 @@ def credit_at_sites(
     weights: with weights of 1 it does not depend on how many examples there are. Backpropagation gives each
     example's own gradient of its own loss, DFA gives ``e B^T`` in its normalisation, frozen blocks get 0. In
     evaluation mode, of one member, usable under ``vmap`` and without a graph. A rule that is not described by
-    slopes at its sites has a method ``credit`` with a surrogate's arguments, which says it.
+    slopes at its sites has a method ``credit`` with a surrogate's arguments, which says it. ``state`` is the
+    objective's.
     """
     tap, seen = recording()
     network(params, buffers, batch.inputs[:1], tap)  # one example tells the sites and their shapes
@@ -252,14 +254,14 @@ def credit_at_sites(
     def scalar(shifts: Mapping[str, Tensor]) -> Tensor:
         shifted = network.shifted(shifts)
         of_rule, _, _ = surrogate_of(rule)(
-            objective, shifted, params, buffers, batch, fields, {}, key, memory
+            objective, shifted, params, buffers, batch, fields, state, key, memory
         )
         return of_rule
 
     own = _with_method(rule, "credit")
     if own is not None:
         told: Mapping[str, Tensor] = own.credit(
-            objective, network.shifted(zeros), params, buffers, batch, fields, {}, key, memory
+            objective, network.shifted(zeros), params, buffers, batch, fields, state, key, memory
         )
         return dict(told)
     found: dict[str, Tensor] = torch.func.grad(scalar)(zeros)

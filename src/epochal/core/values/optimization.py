@@ -14,6 +14,9 @@ from epochal.core.values.folder import NameIn
 COUPLED = ("adam", "sgd", "rmsprop")
 """Optimisers whose weight decay is part of the gradient (L2) unless a kind is given, as in torch."""
 
+COMPARED = {"irm": "environment", "vrex": "environment", "group_dro": "group", "reweighted": "group"}
+"""What an objective compares unless told otherwise."""
+
 
 class Optimization(BaseModel):
     """Base of every spec; the fields lie flat beside the experiment's own."""
@@ -23,6 +26,20 @@ class Optimization(BaseModel):
     objective: Annotated[str, NameIn("objectives")] = static("cross_entropy", "loss that is minimised")
     label_smoothing: float = vary(
         0.0, "weight of the uniform distribution in cross-entropy's targets", ge=0, lt=1
+    )
+    objective_over: Literal["auto", "environment", "group"] = static(
+        "auto",
+        "what irm, vrex, group_dro and reweighted compare; auto: environments in the first two, else groups",
+    )
+    penalty_weight: float = vary(
+        100.0,
+        "of irm and vrex, on what differs between environments",
+        ge=0,
+        source="Gulrajani & Lopez-Paz 2021",
+    )
+    penalty_anneal_steps: int = vary(0, "updates in which penalty_weight counts as 1 at most", ge=0)
+    group_dro_eta: float = vary(
+        0.01, "step of group_dro's weights of groups", ge=0, source="Sagawa et al. 2020"
     )
 
     rule: Annotated[str, NameIn("rules", or_own=True)] = static(
@@ -91,6 +108,11 @@ class Optimization(BaseModel):
     anneal_final_fraction: float = vary(0.1, "learning rate after annealing, as a fraction", ge=0, le=1)
     rate_decay_steps: int = vary(0, "updates between drops of the learning rate; 0 = none", ge=0)
     rate_decay_factor: float = vary(0.1, "of each drop", gt=0, le=1)
+
+    def compared(self) -> str:
+        """``objective_over`` with ``auto`` resolved; empty where the objective compares nothing."""
+        usual = COMPARED.get(self.objective, "")
+        return usual if not usual or self.objective_over == "auto" else self.objective_over
 
     def decay_kind(self) -> str:
         """``weight_decay_kind`` with ``auto`` resolved."""

@@ -10,16 +10,23 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import core_schema
 
 ALLOWED = (
-    "a whole number of steps such as 50, of epochs such as 2ep, log:20 (20 per decade), or a sum: 50+log:20"
+    "a whole number of steps such as 50, of epochs such as 2ep, log:20 (20 per decade), at:1ep (epoch 1), "
+    "or a sum: 50+log:20"
 )
 
-_PART = re.compile(r"(?P<log>log:)?(?P<number>\d{1,12})(?P<epochs>ep)?")
+_PART = re.compile(r"(?P<kind>log:|at:)?(?P<number>\d{1,12})(?P<epochs>ep)?")
+_NAMES = {
+    (None, None): "every",
+    (None, "ep"): "every_epochs",
+    ("log:", None): "per_decade",
+    ("at:", "ep"): "at_epoch",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """Steps 0 and ``max_steps``, and in between every ``every`` steps, every ``every_epochs`` epochs and
-    ``per_decade`` steps in each decade.
+    """Steps 0 and ``max_steps``, and in between every ``every`` steps, every ``every_epochs`` epochs,
+    ``per_decade`` steps in each decade, and after epoch ``at_epoch``.
 
     Log-spaced steps do not depend on ``max_steps``, so that a longer run repeats the records of a
     shorter one. Zero means "none of this kind".
@@ -28,6 +35,7 @@ class Schedule:
     every: int = 0
     every_epochs: int = 0
     per_decade: int = 0
+    at_epoch: int = 0
 
     def steps(self, max_steps: int, steps_per_epoch: int) -> NDArray[np.int64]:
         """Increasing steps in ``[0, max_steps]``, both ends included."""
@@ -39,6 +47,8 @@ class Schedule:
             # One decade more than needed, then cut: floating log10 of a power of ten may fall short.
             exponents = np.arange(self.per_decade * (len(str(max_steps)) + 1)) / self.per_decade
             chosen.append(np.rint(10.0**exponents).astype(np.int64))
+        if self.at_epoch:
+            chosen.append(np.array([self.at_epoch * steps_per_epoch]))
         steps = np.unique(np.concatenate(chosen))
         return steps[steps <= max_steps].astype(np.int64)
 
@@ -58,9 +68,9 @@ class Schedule:
         values: dict[str, int] = {}
         for part in given.replace(" ", "").split("+"):
             match = _PART.fullmatch(part)
-            if match is None or not int(match["number"]) or (match["log"] and match["epochs"]):
+            name = _NAMES.get((match["kind"], match["epochs"])) if match else None
+            if match is None or name is None or not int(match["number"]):
                 raise ValueError(f"must be {ALLOWED}")
-            name = "per_decade" if match["log"] else "every_epochs" if match["epochs"] else "every"
             if name in values:
                 raise ValueError(f"must be {ALLOWED}; {part!r} repeats a part")
             values[name] = int(match["number"])
@@ -69,7 +79,8 @@ class Schedule:
     def __str__(self) -> str:
         parts = {"": self.every, "ep": self.every_epochs}
         words = [f"{number}{unit}" for unit, number in parts.items() if number]
-        return "+".join([*words, f"log:{self.per_decade}"] if self.per_decade else words)
+        words += [f"log:{self.per_decade}"] if self.per_decade else []
+        return "+".join([*words, f"at:{self.at_epoch}ep"] if self.at_epoch else words)
 
     @classmethod
     def __get_pydantic_core_schema__(

@@ -7,6 +7,7 @@ from epochal.engine.program import Program
 from epochal.experiments.assemble import assemble
 from epochal.experiments.fields import device_of, dtype_of
 from epochal.experiments.images.prepare import file_of, image_set
+from epochal.experiments.images.shortcut import with_shortcut
 from epochal.experiments.images.spec import ImagesSpec
 from epochal.experiments.networks import network_of
 from epochal.tasks.images import Images
@@ -44,4 +45,4 @@ def build(members: Sequence[ImagesSpec]) -> Program:
         "image_shape": task.image_shape,
         "in_channels": task.image_shape[0],
     }
-    return assemble(members, task, network_of("images", spec.model, spec, offered))
+    return assemble(members, with_shortcut(spec, task), network_of("images", spec.model, spec, offered))

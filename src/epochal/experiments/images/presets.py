@@ -24,6 +24,33 @@ OMNIGROK = {
 }
 """``depth`` counts hidden layers: two, and the read-out, are the three linear layers of the source."""
 
+SHORTCUT = {
+    "data": "pneumoniamnist",
+    "n_train": 500,
+    "image_size": 28,
+    "normalization": "half",
+    "channels": "rgb",
+    "cue": "patch",
+    "patch_size": 4,
+    "model": "resnet18",
+    "width": 64,
+    "norm": "batch",
+    "stem": "large",
+    "initialization": "torchvision",
+    "optimizer": "adamw",
+    "learning_rate": 1e-3,
+    "beta2": 0.999,
+    "warmup_steps": 0,
+    "gradient_clip": 1.0,
+    "batch_size": 32,
+    "last_batch": "keep",
+    "num_environments": 3,
+    "seed": 42,
+    "record_every": "50ep+at:1ep",
+    "probes": "loss,accuracy,weight_norm",
+}
+"""What the source's two presets share."""
+
 PRESETS = {
     "digits": Preset(
         meaning="five MLPs on the 8 x 8 digits, seconds on two cores",
@@ -72,5 +99,24 @@ PRESETS = {
             "probe_options.gradient_norm.of": "sites",
         },
         source="snapshot evolution under backprop and DFA; AdamW as in torch, cosine stepped per epoch",
+    ),
+    "shortcut": Preset(
+        meaning="a coloured patch beside chest X-rays, weights that start 4 times as large, slow gradients "
+        "amplified; controls: cue=none, grokfast=off, init_scale=1",
+        source="CausalGrok, preset grokking (its command line's default); without --spurious-rho: cue=none",
+        settings={
+            **SHORTCUT,
+            "epochs": 3000,
+            "weight_decay": 1e-3,
+            "init_scale": 4.0,
+            "grokfast": "ema",
+            "grokfast_alpha": 0.98,
+            "grokfast_lambda": 2.0,
+        },
+    ),
+    "shortcut-standard": Preset(
+        meaning="shortcut with usual weights, a tenth of the epochs and of the decay, no filter",
+        source="CausalGrok, preset standard; without --spurious-rho: cue=none",
+        settings={**SHORTCUT, "epochs": 300, "weight_decay": 1e-4},
     ),
 }

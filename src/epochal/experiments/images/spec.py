@@ -6,7 +6,8 @@ from pydantic import model_validator
 
 from epochal.core.values.fields import execute, observe, static, vary
 from epochal.core.values.folder import NameIn
-from epochal.core.values.spec import PROBES_MEANING, Spec
+from epochal.core.values.spec import LARGEST_SEED, PROBES_MEANING, Spec
+from epochal.experiments.images import cue_rules
 
 
 class ImagesSpec(Spec):
@@ -27,8 +28,9 @@ class ImagesSpec(Spec):
     held_out_fraction: float = static(
         0.2, "of the training images for validation, in sets without another split", gt=0, lt=1
     )
-    normalization: Literal["standard", "none"] = static(
-        "standard", "per channel, by mean and deviation of the training images; or pixels / 255"
+    normalization: Literal["standard", "half", "none"] = static(
+        "standard",
+        "per channel, by mean and deviation of the training images; by 1/2 and 1/2; or pixels / 255",
     )
     crop_padding: int = static(0, "pixels of padding around a random crop, in training", ge=0, le=64)
     flip: bool = static(False, "random horizontal flips, in training")
@@ -36,6 +38,34 @@ class ImagesSpec(Spec):
         None, "height and width after resizing; none = as they are", ge=1, le=1024
     )
     channels: Literal["as_is", "rgb"] = static("as_is", "rgb repeats grey images three times")
+
+    cue: Literal["none", "patch", "tint", "texture"] = static(
+        "none", "shortcut stamped on every image: a coloured patch, a tint of all of it, stripes"
+    )
+    rho: float = vary(0.8, "share of examples whose cue agrees with the target, in every split", ge=0, le=1)
+    patch_size: int = static(4, "side of the patch, period of the stripes, in pixels", ge=1, le=1024)
+    patch_place: Literal["top_left", "top_right", "bottom_left", "bottom_right", "center"] = static(
+        "top_left", "where the patch lies"
+    )
+    cue_colors: tuple[str, ...] = static((), "colours of patch and tint by class; empty = red,blue,green,...")
+    cue_strength: float = static(
+        1.0, "factor on the cue's colours, in units of normalised pixels", gt=0, le=100
+    )
+    label_noise: float = vary(0.0, "share of wrong targets, in every split", ge=0, lt=1)
+    environments: Literal["brightness", "patch_flip", "rho", "random"] = static(
+        "brightness",
+        "parts of the data: bins of the mean pixel, the cue turned in one of two, rho different, at random",
+    )
+    num_environments: int = static(3, "how many; patch_flip has two", ge=2, le=100)
+    rho_spread: float = vary(
+        0.1, "with environments=rho: theirs lie from rho - rho_spread to rho + rho_spread", ge=0, le=0.5
+    )
+    spurious_seed: int | None = vary(
+        None,
+        "cue, label noise, drawn environments: seed of this stream alone; none = the member's seed",
+        ge=0,
+        le=LARGEST_SEED,
+    )
 
     model: Annotated[str, NameIn("models/images", or_own=True)] = static(
         "mlp", "architecture; or ./FILE.py:CLASS"
@@ -52,7 +82,9 @@ class ImagesSpec(Spec):
     norm: Literal["batch", "group", "none"] = static("batch", "normalisation layers of a ResNet")
     stem: Literal["small", "large"] = static("small", "first layers of resnet18: for small images or for 224")
     dropout: float = static(0.0, "share of the MLP's activations that is dropped in training", ge=0, lt=1)
-    initialization: Literal["torch", "lecun", "orthogonal"] = static("torch", "initial distributions")
+    initialization: Literal["torch", "torchvision", "lecun", "orthogonal"] = static(
+        "torch", "initial distributions; torchvision: convolutions as in its ResNets"
+    )
     init_scale: float = vary(1.0, "factor on initial weights", gt=0)
     init_scaled: Literal["weights", "all"] = static(
         "weights", "what init_scale multiplies: what has more than one dimension, or biases and norms too"
@@ -76,7 +108,16 @@ class ImagesSpec(Spec):
     def _possible(self) -> Self:
         if self.n_train is not None:
             self.examples_per_update(self.n_train)
+        cue_rules.check(self)
         return self
+
+    @property
+    def has_shortcut(self) -> bool:
+        """Whether images come with a cue, wrong labels or environments."""
+        return self.cue != "none" or self.label_noise > 0 or cue_rules.needs_environments(self)
+
+    def pack_key(self) -> tuple[object, ...]:
+        return (*super().pack_key(), self.has_shortcut)
 
 
 EXPERIMENT_SPEC = ImagesSpec

@@ -58,4 +58,6 @@ class RandomTargets:
         key: Key,
         memory: Memory,
     ) -> Mapping[str, Float[Tensor, "B ..."]]:
-        return credit_at_sites(self.rule, objective, network, params, buffers, batch, fields, key, memory)
+        return credit_at_sites(
+            self.rule, objective, network, params, buffers, batch, fields, key, memory, state
+        )

@@ -1,0 +1,1 @@
+"""What objectives share that compare environments or groups of one batch."""
