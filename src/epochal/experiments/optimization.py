@@ -22,6 +22,7 @@ from epochal.optim.noise import UpdateNoise
 from epochal.optim.norm import ConstantNorm
 from epochal.optim.orthogonal import OrthogonalGradient
 from epochal.optim.schedule import cosine, one_later, schedule, step_decay, warm_up
+from epochal.optim.scope import groups
 from epochal.rules.wrappers.random_targets import RandomTargets
 from epochal.rules.wrappers.sam import SAM
 from epochal.rules.wrappers.weight_noise import WeightNoise
@@ -91,6 +92,7 @@ def _link(name: str, spec: Optimization, layout: Layout) -> Transform:
         case "grokfast_ma":
             return GrokfastMA(spec.grokfast_window)
         case "clip":
+            groups(layout, spec.gradient_clip_scope)  # so that a scope without groups is refused here
             return Clip(spec.gradient_clip_scope)
         case "update_noise":
             return UpdateNoise()

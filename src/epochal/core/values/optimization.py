@@ -79,8 +79,9 @@ class Optimization(BaseModel):
     )
 
     gradient_clip: float = vary(0.0, "largest gradient norm; 0 = no clipping", ge=0)
-    gradient_clip_scope: Literal["member", "block", "tensor"] = static(
-        "member", "whose norm is clipped: all, each block, each tensor"
+    gradient_clip_scope: Literal["member", "repeated", "block", "tensor"] = static(
+        "member",
+        "whose norm is clipped: all, each repeated block (the rest is not), each module, each tensor",
     )
     grokfast: Literal["off", "ema", "ma"] = static(
         "off", "low-pass filter that amplifies slow gradients", source="Lee et al. 2024"
