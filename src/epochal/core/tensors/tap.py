@@ -52,7 +52,7 @@ class Tap:
             keep = 1.0 - rate.to(activation.device, exact)
             mask = torch.where(random.bernoulli(own, shape, keep), 1.0 / keep, 0.0).to(activation.dtype)
         else:
-            is_kept = random.bernoulli(own, shape, 1.0 - rate)
+            is_kept = random.mask(own, shape, 1.0 - rate)
             scale = torch.tensor(1.0 / (1.0 - rate), dtype=exact, device=activation.device)
             mask = is_kept.to(activation.dtype).mul_(scale.to(activation.dtype))
         return activation * mask
