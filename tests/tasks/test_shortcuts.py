@@ -44,13 +44,16 @@ def images(classes: int = 2, *, n_train: int | None = None, channels: int = 3, *
 def cued(
     kind: str = "patch", classes: int = 2, environments: str = "brightness", count: int = 3, **options: Any
 ) -> CuedImages:
-    of_cue = {name: options.pop(name) for name in ("size", "place", "colors", "strength") if name in options}
+    of_cue: dict[str, Any] = {
+        name: options.pop(name) for name in ("size", "place", "colors", "strength") if name in options
+    }
     clean = images(classes, **options)
+    given: dict[str, Any] = {"kind": kind, "size": 2, **of_cue}
     cue = Cue(
-        kind=kind, num_codes=classes, image_shape=clean.image_shape, dtype=clean.dtype, device=clean.device,
-        **{"size": 2, **of_cue},
-    )  # type: ignore[arg-type]  # fmt: skip
-    return CuedImages(images=clean, cue=cue, environments=Environments(kind=environments, count=count))  # type: ignore[arg-type]
+        num_codes=classes, image_shape=clean.image_shape, dtype=clean.dtype, device=clean.device, **given
+    )
+    kinds: dict[str, Any] = {"kind": environments, "count": count}
+    return CuedImages(images=clean, cue=cue, environments=Environments(**kinds))
 
 
 def fields(rho: float = 0.8, noise: float = 0.0, *, seed: int = 0, spread: float = 0.0) -> Fields:
