@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from epochal.core.tensors.probe import Probe
 from epochal.core.values.errors import UserError
 from epochal.engine.program import Program
 from epochal.experiments.catalog import find
@@ -16,6 +17,12 @@ SMALL: dict[str, Any] = {
     "modulus": 7, "width": 8, "heads": 2, "batch_size": 8, "max_steps": 5, "threads": 1, "device": "cpu",
     "learning_rate": 3e-3, "probes": "loss",
 }  # fmt: skip
+
+SMALL_IMAGES: dict[str, Any] = {
+    "data": "digits", "n_train": 60, "channels": "rgb", "model": "convnet", "width": 4, "depth": 2,
+    "batch_size": 8, "max_steps": 5, "threads": 1, "device": "cpu", "probes": "loss",
+}  # fmt: skip
+CUED: dict[str, Any] = {**SMALL_IMAGES, "cue": "patch", "patch_size": 2, "rho": 0.5}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +47,30 @@ def outcome(check: str, function: Callable[[], None]) -> Outcome:
 
 def population_of(settings: Mapping[str, object]) -> Program:
     """A small population of ``algorithmic``, all members in one pack."""
-    experiment = find("algorithmic")
-    made: Program = experiment.build(experiment.request({**SMALL, **settings}).members)
+    return _built("algorithmic", {**SMALL, **settings})
+
+
+def population_for(probe: Probe, settings: Mapping[str, object]) -> Program:
+    """A small population that a probe can measure: of tokens, of images, of images with a cue.
+
+    Raises:
+        UserError: what the probe says of the last, where it takes none of them.
+    """
+    for experiment, small in (("algorithmic", SMALL), ("images", SMALL_IMAGES)):
+        made = _built(experiment, {**small, **settings})
+        try:
+            probe.configured().check(made.task)
+        except UserError:
+            continue
+        return made
+    made = _built("images", {**CUED, **settings})
+    probe.configured().check(made.task)
+    return made
+
+
+def _built(name: str, settings: Mapping[str, object]) -> Program:
+    experiment = find(name)
+    made: Program = experiment.build(experiment.request(settings).members)
     return made
 
 

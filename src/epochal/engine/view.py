@@ -50,6 +50,7 @@ class LiveView:
         self._orders = dict(orders)
         self._last_update = last_update
         self._passage: Passage | None = None
+        self._sample: Batch | None = None
         self._buffers = program.network.buffer_layout.unflatten(buffers)
         self._data: dict[Split, Batch] = {}
         self._seen: dict[Split, tuple[Tensor, Tensor]] = {}
@@ -100,11 +101,15 @@ class LiveView:
             self._activations[split] = {site: torch.cat(pieces) for site, pieces in sites.items()}
         return self._activations[split]
 
+    def sample(self) -> Batch:
+        if self._sample is None:
+            self._sample = self._batch(self._order("val")[: self._program.probe_samples])
+        return self._sample
+
     def passage(self) -> Passage:
         """Of the network that is trained, in evaluation mode: its sites are seen on its way to the logits."""
         if self._passage is None:
-            index = self._order("val")[: self._program.probe_samples]
-            self._passage = Passage(self._logits, self._objective, self._batch(index))
+            self._passage = Passage(self._logits, self._objective, self.sample())
         return self._passage
 
     def sample_loss_at(self, flat: Float[Tensor, " P"]) -> Float[Tensor, ""]:

@@ -16,8 +16,15 @@ from epochal.experiments.probes import configured_probes
 
 
 def assemble(members: Sequence[Spec], task: Task, network: Network) -> Program:
-    """The program that trains these members together; they agree in their ``pack_key``."""
+    """The program that trains these members together; they agree in their ``pack_key``.
+
+    Raises:
+        UserError: a probe needs what the task does not have.
+    """
     spec = members[0]
+    measured = configured_probes(spec)
+    for probe in measured:
+        probe.check(task)
     device = device_of(spec)
     if spec.precision == "bfloat16":
         network = network.computing(torch.bfloat16)
@@ -35,9 +42,7 @@ def assemble(members: Sequence[Spec], task: Task, network: Network) -> Program:
         executor="vmap" if spec.executor in ("auto", "vmap") else "loop",
         is_compiled=spec.compile,
         max_steps=spec.max_steps,
-        probes=tuple(
-            (probe, spec.probe_every.get(probe.name, spec.record_every)) for probe in configured_probes(spec)
-        ),
+        probes=tuple((probe, spec.probe_every.get(probe.name, spec.record_every)) for probe in measured),
         snapshots=spec.snapshot_every,
         probe_samples=getattr(spec, "probe_samples", Program.probe_samples),
         dtype=dtype_of(spec),

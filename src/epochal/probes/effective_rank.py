@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from epochal.core.tensors.probe import probe
 from epochal.core.tensors.view import View
 from epochal.core.values.options import NoOptions
+from epochal.probes.sites import spectrum
 from epochal.probes.sites.example import chain
 from epochal.probes.sites.names import named
 from epochal.probes.sites.rows import rows
@@ -28,20 +28,11 @@ from epochal.probes.sites.rows import rows
 )
 def effective_rank(options: NoOptions, view: View) -> dict[str, Tensor]:
     """One number per site, of the matrix of examples times all features; 0 where nothing passes."""
-    found = [_effective_rank(rows(value)) for value in view.passage().activations.values()]
+    found = [
+        spectrum.effective_rank(spectrum.singular_values(rows(value)))
+        for value in view.passage().activations.values()
+    ]
     return {"effective_rank": torch.stack(found)}
-
-
-def _effective_rank(matrix: Float[Tensor, "N D"]) -> Float[Tensor, ""]:
-    size = matrix.abs().amax()
-    is_finite = size.isfinite()
-    scale = torch.where(is_finite & (size > 0), size, 1.0)
-    scaled = torch.where(is_finite, matrix / scale, 0.0)
-    singular = torch.linalg.svdvals(scaled)  # a Gram matrix would lose half the digits of small ones
-    total = singular.sum()
-    shares = singular / torch.where(total == 0, 1.0, total)
-    rank = torch.special.xlogy(shares, shares).sum().neg().exp()
-    return torch.where(is_finite, torch.where(size == 0, 0.0, rank), math.nan)
 
 
 def truth() -> Iterator[tuple[Any, ...]]:

@@ -20,6 +20,9 @@ Columns = Mapping[str, Rank] | tuple[str, ...]
 Labels = Callable[[Any, View], Mapping[str, Sequence[str]]]
 """Of options and a view: what the places of array columns stand for."""
 
+Requires = Callable[[Any, Any], None]
+"""Of options and a task: a ``UserError`` where the task lacks what the probe needs."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
@@ -38,7 +41,8 @@ class Column:
 class Probe:
     """A measure with its declaration. ``measure`` runs under ``vmap`` over members.
 
-    ``columns_of`` gives the columns from the options.
+    ``columns_of`` gives the columns from the options. ``requires`` refuses tasks that the probe cannot
+    measure; it is asked before a run directory exists.
     """
 
     name: str
@@ -48,6 +52,7 @@ class Probe:
     measure: Measure
     options: type[Options] = NoOptions
     labels: Labels | None = None
+    requires: Requires | None = None
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -76,12 +81,22 @@ class ConfiguredProbe:
         columns = self.probe.columns_of(self.options)
         return tuple(replace(column, name=self._labelled(column.name)) for column in columns)
 
+    def check(self, task: Any) -> None:
+        """Whether this probe can measure members of a task.
+
+        Raises:
+            UserError: it cannot; what is missing, and the remedy.
+        """
+        if self.probe.requires:
+            self.probe.requires(self.options, task)
+
     def measure(self, view: View) -> dict[str, Tensor]:
         """Column to a number or an array.
 
         Raises:
-            UserError: the columns are not those that the probe declares.
+            UserError: the columns are not those that the probe declares, or as `check`.
         """
+        self.check(view.task)
         values = dict(self.probe.measure(self.options, view))
         declared = {column.name: column for column in self.probe.columns_of(self.options)}
         if values.keys() != declared.keys():
@@ -117,13 +132,15 @@ def probe(
     cost: str,
     source: str,
     labels: Labels | None = None,
+    requires: Requires | None = None,
 ) -> Callable[[Measure], Probe]:
     """Declares a function ``(options, view) -> {column: value}`` as a probe of the same name.
 
     ``columns`` are names of numbers, or a mapping from name to rank (1 for an array), or a function from the
     options to one of these. The annotation of the
     function's first argument is the model of its options; without one it has none. ``labels(options, view)``
-    names the places of arrays, where they are no plain numbers.
+    names the places of arrays, where they are no plain numbers. ``requires(options, task)`` raises a
+    ``UserError`` for tasks without what the probe needs.
 
     Raises:
         UserError: the function takes other arguments.
@@ -147,6 +164,7 @@ def probe(
             measure=measure,
             options=_options_of(measure, name),
             labels=labels,
+            requires=requires,
         )
 
     return declare

@@ -68,8 +68,12 @@ class View(Protocol):
         """What passes each site of the network, in evaluation mode and in the order of :meth:`logits`."""
         ...
 
+    def sample(self) -> Batch:
+        """The first ``probe_samples`` validation examples."""
+        ...
+
     def passage(self) -> Passage:
-        """The first ``probe_samples`` validation examples on their way through the network, and back."""
+        """The examples of :meth:`sample` on their way through the network, and back."""
         ...
 
     def sample_loss_at(self, flat: Float[Tensor, " P"]) -> Float[Tensor, ""]:
@@ -178,6 +182,9 @@ class GivenView:
 
     def activations(self, split: Split) -> Mapping[str, Tensor]:
         return {site: torch.as_tensor(values) for site, values in self.given_activations[split].items()}
+
+    def sample(self) -> Batch:
+        return self.data("val") if self.given_passage is None else self.given_passage.batch
 
     def passage(self) -> Passage:
         if self.given_passage is None:

@@ -53,6 +53,8 @@ def _words(kind: Any, constraints: Sequence[Any]) -> str:
         kind, *constraints = get_args(kind)
     if get_origin(kind) is Literal:
         return " or ".join(str(choice) for choice in get_args(kind))
+    if get_origin(kind) is tuple and get_origin(get_args(kind)[0]) is Literal:
+        return f"names as a,b,c, each {_words(get_args(kind)[0], ())}"
     if kind in (int, float):
         limits = [
             f"{sign} {getattr(c, side):g}"
