@@ -38,10 +38,17 @@ def outcome(check: str, function: Callable[[], None]) -> Outcome:
     return Outcome(check=check, problem="")
 
 
-def population_of(settings: Mapping[str, object]) -> Program:
-    """A small population of ``algorithmic``, all members in one pack."""
-    experiment = find("algorithmic")
-    made: Program = experiment.build(experiment.request({**SMALL, **settings}).members)
+SMALL_IMAGES: dict[str, Any] = {
+    "n_train": 40, "width": 8, "batch_size": 8, "max_steps": 5, "threads": 1, "device": "cpu",
+    "probes": "loss",
+}  # fmt: skip
+
+
+def population_of(settings: Mapping[str, object], experiment: str = "algorithmic") -> Program:
+    """A small population of ``algorithmic``, or of ``images``, all members in one pack."""
+    found = find(experiment)
+    small = SMALL_IMAGES if experiment == "images" else SMALL
+    made: Program = found.build(found.request({**small, **settings}).members)
     return made
 
 

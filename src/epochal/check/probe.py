@@ -14,6 +14,7 @@ from epochal.core.tensors.view import View
 from epochal.core.values.options import Options
 from epochal.engine.observe import measure
 from epochal.engine.population import initial_population
+from epochal.engine.program import Program
 
 Truth = tuple[Options, View, Mapping[str, Any]]
 
@@ -61,7 +62,7 @@ def its_declaration_is_complete_and_kept(probe: Probe) -> None:
         "a docstring": probe.measure.__doc__,
     }.items():
         assert text and text.strip(), f"{probe.name} declares no {what}"
-    made = population_of({"seed": "0:2", "precision": "float64"})
+    made = _population(probe, {"seed": "0:2", "precision": "float64"})
     seen = measure(made, initial_population(made), [probe.configured()])
     for column in probe.columns:
         assert column.unit and column.null, f"{column.name} declares no unit or no null"
@@ -74,10 +75,10 @@ def its_declaration_is_complete_and_kept(probe: Probe) -> None:
 
 def members_are_measured_apart(probe: Probe) -> None:
     """The same value in a pack, under vmap, as alone."""
-    pack = population_of({"seed": "0:3", "precision": "float64"})
+    pack = _population(probe, {"seed": "0:3", "precision": "float64"})
     together = measure(pack, initial_population(pack), [probe.configured()])
     for seed in range(3):
-        alone = population_of({"seed": seed, "precision": "float64"})
+        alone = _population(probe, {"seed": seed, "precision": "float64"})
         single = measure(alone, initial_population(alone), [probe.configured()])
         for column, values in together.items():
             assert np.allclose(values[seed], single[column][0], rtol=1e-10, atol=1e-12, equal_nan=True), (
@@ -87,7 +88,7 @@ def members_are_measured_apart(probe: Probe) -> None:
 
 
 def it_is_pure(probe: Probe) -> None:
-    made = population_of({"seed": "0:2"})
+    made = _population(probe, {"seed": "0:2"})
     population = initial_population(made)
     before, generator = population.flat.clone(), torch.random.get_rng_state()
     first = measure(made, population, [probe.configured()])
@@ -100,7 +101,7 @@ def it_is_pure(probe: Probe) -> None:
 
 def parameters_that_are_not_finite_give_a_value(probe: Probe) -> None:
     """And change nothing for the member beside them."""
-    made = population_of({"seed": "0:2"})
+    made = _population(probe, {"seed": "0:2"})
     population = initial_population(made)
     healthy = measure(made, population, [probe.configured()])
     population.flat[1] = math.nan
@@ -109,6 +110,11 @@ def parameters_that_are_not_finite_give_a_value(probe: Probe) -> None:
         assert healthy[column][0].tobytes() == broken[column][0].tobytes(), (
             f"{column} of one member changes when its neighbour is not finite"
         )
+
+
+def _population(probe: Probe, settings: Mapping[str, object]) -> Program:
+    """Of ``algorithmic``, or of the experiment that ``tried_on`` beside the probe names."""
+    return population_of(settings, getattr(sys.modules[probe.measure.__module__], "tried_on", "algorithmic"))
 
 
 CHECKS: dict[str, Callable[[Probe], None]] = {

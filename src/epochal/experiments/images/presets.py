@@ -5,7 +5,7 @@ from epochal.core.values.preset import Preset
 OMNIGROK = {
     "data": "mnist",
     "n_train": 1000,
-    "normalization": "none",
+    "normalization": "raw",
     "model": "mlp",
     "depth": 2,
     "width": 200,
