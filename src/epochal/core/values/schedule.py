@@ -10,16 +10,19 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import core_schema
 
 ALLOWED = (
-    "a whole number of steps such as 50, of epochs such as 2ep, log:20 (20 per decade), or a sum: 50+log:20"
+    "a whole number of steps such as 50, of epochs such as 2ep, log:20 (20 per decade), log(1,1000,50) (50 "
+    "from 1 to 1000), or a sum: 50+log:20"
 )
 
+_SPACED = re.compile(r"log\((\d{1,12}),(\d{1,12}),(\d{1,6})\)")
 _PART = re.compile(r"(?P<log>log:)?(?P<number>\d{1,12})(?P<epochs>ep)?")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
     """Steps 0 and ``max_steps``, and in between every ``every`` steps, every ``every_epochs`` epochs and
-    ``per_decade`` steps in each decade.
+    ``per_decade`` steps in each decade; ``spaced`` (first, last, count) are that many numbers of equal ratio,
+    rounded down, those that are equal or beyond ``max_steps`` left out.
 
     Log-spaced steps do not depend on ``max_steps``, so that a longer run repeats the records of a
     shorter one. Zero means "none of this kind".
@@ -28,6 +31,7 @@ class Schedule:
     every: int = 0
     every_epochs: int = 0
     per_decade: int = 0
+    spaced: tuple[int, int, int] | None = None
 
     def steps(self, max_steps: int, steps_per_epoch: int) -> NDArray[np.int64]:
         """Increasing steps in ``[0, max_steps]``, both ends included."""
@@ -39,6 +43,11 @@ class Schedule:
             # One decade more than needed, then cut: floating log10 of a power of ten may fall short.
             exponents = np.arange(self.per_decade * (len(str(max_steps)) + 1)) / self.per_decade
             chosen.append(np.rint(10.0**exponents).astype(np.int64))
+        if self.spaced:
+            first, last, count = self.spaced
+            ratios = np.linspace(np.log10(first), np.log10(last), count)
+            # Ends are whole numbers, which a power of ten may just miss.
+            chosen.append(np.floor(10.0**ratios + 1e-6).astype(np.int64))
         steps = np.unique(np.concatenate(chosen))
         return steps[steps <= max_steps].astype(np.int64)
 
@@ -55,8 +64,14 @@ class Schedule:
             given = str(given)
         if not isinstance(given, str):
             raise ValueError(f"must be {ALLOWED}")
-        values: dict[str, int] = {}
+        values: dict[str, Any] = {}
         for part in given.replace(" ", "").split("+"):
+            if spaced := _SPACED.fullmatch(part):
+                first, last, count = map(int, spaced.groups())
+                if not 1 <= first < last or count < 2 or "spaced" in values:
+                    raise ValueError(f"must be {ALLOWED}; {part!r} needs 1 <= first < last, 2 or more, once")
+                values["spaced"] = (first, last, count)
+                continue
             match = _PART.fullmatch(part)
             if match is None or not int(match["number"]) or (match["log"] and match["epochs"]):
                 raise ValueError(f"must be {ALLOWED}")
@@ -69,7 +84,9 @@ class Schedule:
     def __str__(self) -> str:
         parts = {"": self.every, "ep": self.every_epochs}
         words = [f"{number}{unit}" for unit, number in parts.items() if number]
-        return "+".join([*words, f"log:{self.per_decade}"] if self.per_decade else words)
+        words += [f"log:{self.per_decade}"] if self.per_decade else []
+        words += ["log({},{},{})".format(*self.spaced)] if self.spaced else []
+        return "+".join(words)
 
     @classmethod
     def __get_pydantic_core_schema__(
