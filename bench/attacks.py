@@ -150,9 +150,10 @@ def against_art(count: int) -> None:
         }
         step = 2.5 * radius / 20
         theirs = {
-            "pgd": ProjectedGradientDescent(wrapped, eps_step=step, max_iter=20, num_random_init=1, **common),
+            "pgd": ProjectedGradientDescent(wrapped, eps_step=step, max_iter=20, num_random_init=5, **common),
             "apgd-ce": AutoProjectedGradientDescent(
-                wrapped, eps_step=2 * radius, max_iter=100, nb_random_init=1, loss_type="cross_entropy", **common
+                wrapped, eps_step=2 * radius, max_iter=100, nb_random_init=1, loss_type="cross_entropy",
+                **common
             ),
             "apgd-dlr": AutoProjectedGradientDescent(
                 wrapped, eps_step=2 * radius, max_iter=100, nb_random_init=1,
@@ -161,7 +162,7 @@ def against_art(count: int) -> None:
         }  # fmt: skip
         options = {"epsilon": radius, "norm": norm, "where": where}
         ours = {
-            "pgd": share(pgd(module, x, y, key, steps=20, **options)),
+            "pgd": share(pgd(module, x, y, key, steps=20, restarts=5, **options)),
             "apgd-ce": share(apgd(module, x, y, key, steps=100, **options)),
             "apgd-dlr": share(apgd(module, x, y, key, steps=100, loss="dlr", **options)),
         }
