@@ -49,7 +49,7 @@ def torch_adamw(parameter: Tensor, fields: Mapping[str, float]) -> Optimizer:
     return torch.optim.AdamW(
         [parameter],
         betas=(fields["beta1"], fields["beta2"]),
-        eps=fields["epsilon"],
+        eps=fields["adam_epsilon"],
         weight_decay=fields["weight_decay"],
     )
 
@@ -58,7 +58,7 @@ def torch_adam(parameter: Tensor, fields: Mapping[str, float]) -> Optimizer:
     return torch.optim.Adam(
         [parameter],
         betas=(fields["beta1"], fields["beta2"]),
-        eps=fields["epsilon"],
+        eps=fields["adam_epsilon"],
         weight_decay=fields["weight_decay"],
     )
 
@@ -77,7 +77,7 @@ def torch_rmsprop(parameter: Tensor, fields: Mapping[str, float]) -> Optimizer:
     return torch.optim.RMSprop(
         [parameter],
         alpha=fields["rmsprop_alpha"],
-        eps=fields["epsilon"],
+        eps=fields["adam_epsilon"],
         weight_decay=fields["weight_decay"],
     )
 
@@ -202,7 +202,7 @@ def test_clip_leaves_small_gradients_alone_and_bounds_large_ones() -> None:
 
 def test_float32_hyperparameters_are_derived_in_float64() -> None:
     """A first AdamW step is the rate exactly, whatever beta2: 1 - 0.999 in float32 is off by 1.3e-5."""
-    values = {"learning_rate": 1.0, "beta1": 0.9, "beta2": 0.9999, "epsilon": 1e-30, "weight_decay": 0.0}
+    values = {"learning_rate": 1.0, "beta1": 0.9, "beta2": 0.9999, "adam_epsilon": 1e-30, "weight_decay": 0.0}
     fields = columns({name: [value] for name, value in values.items()})
     now = context(torch.zeros(1, 4), fields=fields, layout=Layout.of({"weight": (4,)}))
     transform = adamw()

@@ -54,7 +54,7 @@ def test_decay_in_the_same_pass_is_decay_after_it() -> None:
     layout = Layout.of({"weight": (NUMBERS,)})
     fields = {
         name: torch.tensor([[rows[place]] for rows in DIFFERENT], dtype=torch.float64)
-        for place, name in enumerate(("learning_rate", "beta1", "beta2", "epsilon"))
+        for place, name in enumerate(("learning_rate", "beta1", "beta2", "adam_epsilon"))
     } | {"weight_decay": torch.tensor([[0.0], [0.3], [1.0]], dtype=torch.float64)}
     together, apart = (torch.ones(MEMBERS, NUMBERS, dtype=torch.float64) for _ in range(2))
     transform, links = adamw(), adamw().links

@@ -21,8 +21,8 @@ from epochal.core.tensors.random import Key
 from epochal.core.tensors.task import Fields, Split
 from epochal.core.values.errors import UserError
 from epochal.tasks.datasets.image_set import SPLITS, ImageSet
+from epochal.tasks.datasets.normalization import Normalization, statistics
 
-Normalization = Literal["standard", "half", "none"]
 _BYTES = 4  # of an int32
 ValSource = Literal["val", "test", "held-out part of train"]
 
@@ -38,7 +38,8 @@ class Images:
 
     ``normalization="standard"`` gives ``(x / 255 - mean) / std`` per channel; ``mean`` and ``std`` (in units
     of x / 255) are those of all images of the split ``train`` unless given. ``"half"`` takes 1/2 for both: -1
-    to 1. ``"none"`` gives ``x / 255``.
+    to 1. ``"raw"`` gives ``x / 255``, ``"compat"`` the constants of grok-adversarial
+    (:mod:`epochal.tasks.datasets.normalization`).
 
     Training batches only: ``crop_padding`` pixels of black on each side and a window of the old size at a
     uniformly random place; with ``flip``, left and right exchanged with probability one half. In all
@@ -89,7 +90,7 @@ class Images:
                 )
         _, std = self.statistics
         if min(std) <= 0:
-            raise UserError(f"std={std} of {name} is not positive; give std=..., or normalization=none")
+            raise UserError(f"std={std} of {name} is not positive; give std=..., or normalization=raw")
 
     @property
     def num_classes(self) -> int:
@@ -113,21 +114,11 @@ class Images:
 
     @cached_property
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation per channel that are subtracted and divided by; (0, 1) for ``none``."""
-        channels = self.image_set.image_shape[2]
-        if self.normalization == "none":
-            return (0.0,) * channels, (1.0,) * channels
-        if self.normalization == "half":
-            return (0.5,) * channels, (0.5,) * channels
-        pixels = self.image_set.splits["train"].images.reshape(-1, channels)
-        # 256 possible values: counting them is exact, and needs no float copy of the images.
-        counts = torch.stack(
-            [torch.bincount(torch.from_numpy(pixels[:, c].copy()), minlength=256) for c in range(channels)]
-        ).double()
-        value = torch.arange(256, dtype=torch.float64) / 255
-        mean = (counts @ value) / len(pixels)
-        std = ((counts @ value.square()) / len(pixels) - mean.square()).clamp_min(0).sqrt()
-        return tuple(self.mean or mean.tolist()), tuple(self.std or std.tolist())
+        """Mean and standard deviation per channel that are subtracted and divided by; (0, 1) for ``raw``."""
+        mean, std = statistics(self.image_set, self.normalization)
+        if self.normalization == "raw":
+            return mean, std
+        return tuple(self.mean or mean), tuple(self.std or std)
 
     def size(self, split: Split) -> int:
         match split:

@@ -69,7 +69,7 @@ class Optimization(BaseModel):
     beta2: float = vary(
         0.98, "decay of the running mean of squared gradients", ge=0, lt=1, source="Power et al. 2022"
     )
-    epsilon: float = vary(1e-8, "added to the root of the second moment", gt=0)
+    adam_epsilon: float = vary(1e-8, "added to the root of the second moment", gt=0)
     momentum: float = vary(0.9, "of sgd", ge=0, lt=1)
     nesterov: bool = static(False, "Nesterov's form of sgd's momentum")
     rmsprop_alpha: float = vary(0.99, "decay of rmsprop's running mean of squared gradients", ge=0, lt=1)
