@@ -74,6 +74,13 @@ class LiveView:
             self._data[split] = self._batch(self._order(split))
         return self._data[split]
 
+    def sample(self, split: Split, count: int) -> Batch:
+        order = self._order(split)
+        if count >= len(order):
+            return self.data(split)
+        chosen = random.permutation(random.key(self.fields["seed"], "sample").to(order.device), len(order))
+        return self._batch(order[chosen[:count]])
+
     def logits(self, split: Split) -> Float[Tensor, "N *T C"]:
         return self._evaluated(split)[0]
 

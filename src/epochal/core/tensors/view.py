@@ -54,6 +54,10 @@ class View(Protocol):
         """All examples of a split at once: for sets that fit in memory once per member."""
         ...
 
+    def sample(self, split: Split, count: int) -> Batch:
+        """So many random examples of a split, all of it where it has no more; the same ones at each step."""
+        ...
+
     def logits(self, split: Split) -> Float[Tensor, "N *T C"]: ...
 
     def targets(self, split: Split) -> Int64[Tensor, "N *T"]:
@@ -161,6 +165,16 @@ class GivenView:
             targets=targets,
             weight=torch.ones(len(targets)),
             factors={name: torch.as_tensor(of) for name, of in self.given_factors.get(split, {}).items()},
+        )
+
+    def sample(self, split: Split, count: int) -> Batch:
+        """The first ones."""
+        every = self.data(split)
+        return Batch(
+            inputs=every.inputs[:count],
+            targets=every.targets[:count],
+            weight=every.weight[:count],
+            factors={name: of[:count] for name, of in every.factors.items()},
         )
 
     def logits(self, split: Split) -> Float[Tensor, "N *T C"]:
