@@ -88,6 +88,10 @@ class View(Protocol):
         """
         ...
 
+    def loss_on(self, batch: Batch, flat: Float[Tensor, " P"]) -> Float[Tensor, ""]:
+        """The objective on any examples with any parameters, in evaluation mode; differentiable."""
+        ...
+
     def loss_gradient(self, split: Split) -> Float[Tensor, " P"]: ...
 
     @property
@@ -111,7 +115,7 @@ class GivenView:
     ``given_logits`` and ``given_targets`` hold one tensor per split, ``given_gradients`` one vector,
     ``given_activations`` one tensor per split and site; ``given_inputs`` and ``given_factors`` are what
     ``data`` holds besides targets, ``given_loss`` the objective as a function of the parameters,
-    ``given_network`` the logits as a function of inputs and tap;
+    ``given_batch_loss`` also of the examples; ``given_network`` the logits as a function of inputs and tap;
     ``given_credit`` is one tensor per site, ``given_memory`` the rule's.
     """
 
@@ -127,6 +131,7 @@ class GivenView:
     given_inputs: dict[str, Any] = field(default_factory=dict)
     given_factors: dict[str, dict[str, Any]] = field(default_factory=dict)
     given_loss: Callable[[Tensor], Tensor] | None = None
+    given_batch_loss: Callable[[Batch, Tensor], Tensor] | None = None
     given_network: Callable[[Tensor, Tap], Tensor] | None = None
     given_passage: Passage | None = None
     given_update: Tensor | None = None
@@ -200,6 +205,9 @@ class GivenView:
 
     def sample_loss_at(self, flat: Float[Tensor, " P"]) -> Float[Tensor, ""]:
         return self.loss_at("val", flat)
+
+    def loss_on(self, batch: Batch, flat: Float[Tensor, " P"]) -> Float[Tensor, ""]:
+        return self.given_batch_loss(batch, flat) if self.given_batch_loss else self.loss_at("train", flat)
 
     def last_update(self) -> Float[Tensor, " P"]:
         return torch.zeros_like(self.flat) if self.given_update is None else self.given_update
