@@ -59,6 +59,8 @@ def diagnose(run: Run, *, members: Sequence[int] | None, detailed: bool, bar: Ba
     if not run.snapshots:
         raise UserError(f"{run.name} has no snapshots to look at; run it with snapshot_every=100 or so")
     asked = list(range(len(run.members))) if members is None else list(members)
+    for member in asked:
+        member_spec(run, member)  # says which members there are, where there is no such one
     tables: dict[str, tuple[pl.DataFrame, dict[str, list[str]]]] = {}
     skipped: list[str] = []
     for kind, (name, options) in {**USUAL, **(DETAILED if detailed else {})}.items():
