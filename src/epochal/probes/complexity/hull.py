@@ -10,8 +10,8 @@ from torch import Tensor
 from epochal.core.tensors.tap import Linear, Tap
 from epochal.probes.complexity.space import Space
 
-MOST_NUMBERS = 2**19
-"""Of the largest layer at a time: 2 MiB, which stay in a core's cache."""
+MOST_NUMBERS = 2**20
+"""Of the largest layer at a time, 4 MiB: fewer leave the time to dispatch, more leave the cache."""
 
 Frames = Callable[[int, int], Float[Tensor, "B P d"]]
 """The frames of the examples from a first to before a last one; ``B = 1`` where they share one."""
