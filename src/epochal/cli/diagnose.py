@@ -30,7 +30,7 @@ def diagnose(
     runs: RunsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Look for what is wrong with a run: norms, dead units, scales, rules with thresholds."""
+    """Look for what is wrong with a run, by rules with thresholds."""
     from epochal.api import load, progress_bar, runs_folder
     from epochal.launch.diagnosing import diagnose as examine
     from epochal.launch.diagnosis_rules import RULES
