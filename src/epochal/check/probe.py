@@ -14,7 +14,6 @@ from epochal.core.tensors.view import View
 from epochal.core.values.options import Options
 from epochal.engine.observe import measure
 from epochal.engine.population import initial_population
-from epochal.engine.program import Program
 
 Truth = tuple[Options, View, Mapping[str, Any]]
 
@@ -110,11 +109,6 @@ def parameters_that_are_not_finite_give_a_value(probe: Probe) -> None:
         assert healthy[column][0].tobytes() == broken[column][0].tobytes(), (
             f"{column} of one member changes when its neighbour is not finite"
         )
-
-
-def _population(probe: Probe, settings: Mapping[str, object]) -> Program:
-    """Of ``algorithmic``, or of the experiment that ``tried_on`` beside the probe names."""
-    return population_of(settings, getattr(sys.modules[probe.measure.__module__], "tried_on", "algorithmic"))
 
 
 CHECKS: dict[str, Callable[[Probe], None]] = {

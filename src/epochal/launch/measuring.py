@@ -22,6 +22,7 @@ from epochal.experiments.own_code import explained
 from epochal.experiments.probes import load_probe
 from epochal.experiments.restore import member_spec, program_of
 from epochal.launch.execute import declared
+from epochal.launch.heap import kept_heap
 from epochal.store.probe_tables import KEYS, ProbeTable, store_code
 from epochal.store.run import Run
 from epochal.store.schema import polars_schema
@@ -93,7 +94,7 @@ def measure_snapshots(
     there = set(old.select("member", "step").iter_rows())
     work = list(_work(run, members, steps, there))
     try:
-        with _threads(run):
+        with _threads(run), kept_heap():
             for pack, group, due in _grouped(work):
                 program = program_of(run, group, executor=run.spec["executors"][pack])
                 start = initial_population(program)

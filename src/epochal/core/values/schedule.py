@@ -27,8 +27,8 @@ _NAMES = {
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
     """Steps 0 and ``max_steps``, and in between every ``every`` steps, every ``every_epochs`` epochs,
-    ``per_decade`` steps in each decade, and after epoch ``at_epoch``; ``spaced`` (first, last, count) are that
-    many numbers of equal ratio, rounded down, those that are equal or beyond ``max_steps`` left out.
+    ``per_decade`` steps in each decade, and after epoch ``at_epoch``; ``spaced`` (first, last, count) are
+    that many numbers of equal ratio, rounded down, those that are equal or beyond ``max_steps`` left out.
 
     Log-spaced steps do not depend on ``max_steps``, so that a longer run repeats the records of a
     shorter one. Zero means "none of this kind".

@@ -35,8 +35,8 @@ class ImagesSpec(Spec):
     )
     normalization: Annotated[Literal["standard", "half", "raw", "compat"], BeforeValidator(_as_raw)] = static(
         "standard",
-        "per channel: by mean and deviation of the training images; half = by 1/2 and 1/2; raw = pixels / 255; "
-        "compat = by the constants of grok-adversarial",
+        "per channel: by mean and deviation of the training images; half = by 1/2, 1/2; raw = pixels / 255;"
+        " compat = by the constants of grok-adversarial",
     )
     channel_mean: tuple[float, ...] = static(
         (), "what normalization subtracts from x / 255, per channel; filled in", identity=False

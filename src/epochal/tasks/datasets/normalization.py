@@ -20,8 +20,9 @@ def statistics(images: ImageSet, kind: Normalization) -> Statistics:
     """Mean and deviation per channel.
 
     ``standard``: of all pixels of the split ``train``, which become mean 0, deviation 1. ``half``: 1/2 and
-    1/2, which makes pixels -1 to 1. ``raw``: 0 and 1. ``compat``: the constants of grok-adversarial, with which CIFAR-10 has mean 0 and deviation 1.25; grey
-    images, which it has none for, get their own mean and that deviation.
+    1/2, which makes pixels -1 to 1. ``raw``: 0 and 1. ``compat``: the constants of grok-adversarial, with
+    which CIFAR-10 has mean 0 and deviation 1.25; grey images, which it has none for, get their own mean and
+    that deviation.
     """
     channels = images.image_shape[2]
     if kind == "raw":
