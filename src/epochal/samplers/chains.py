@@ -288,4 +288,3 @@ def is_told_the_step(potential: Any) -> bool:
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     required = [each for each in parameters if each.kind in kinds and each.default is each.empty]
     return len(required) >= 2
-
