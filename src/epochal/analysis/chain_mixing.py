@@ -1,7 +1,8 @@
 """Whether Markov chains have mixed, and how much their draws are worth: R-hat and effective sample size.
 
-Source: Vehtari, Gelman, Simpson, Carpenter & Buerkner 2021, "Rank-normalization, folding, and localization: an
-improved R-hat for assessing convergence of MCMC"; autocovariances are cut by Geyer's (1992) initial monotone sequence.
+Source: Vehtari, Gelman, Simpson, Carpenter & Buerkner 2021, "Rank-normalization, folding, and localization:
+an improved R-hat for assessing convergence of MCMC"; autocovariances are cut by Geyer's (1992) initial
+monotone sequence.
 """
 
 import numpy as np
@@ -15,8 +16,8 @@ Array = NDArray[np.float64]
 def rank_rhat(draws: Float[Array, "K T"]) -> float:
     """Rank-normalised split R-hat: the larger one of the draws and of their distances from the median.
 
-    1 where chains agree; above 1.01 (Vehtari et al.) to 1.05 they do not yet. NaN below 4 draws or where a draw is
-    not finite; infinite where chains are constant but differ.
+    1 where chains agree; above 1.01 (Vehtari et al.) to 1.05 they do not yet. NaN below 4 draws or where a
+    draw is not finite; infinite where chains are constant but differ.
     """
     if draws.shape[-1] < 4 or not np.isfinite(draws).all():
         return float("nan")
@@ -94,7 +95,7 @@ def _ess(draws: Float[Array, "K T"]) -> float:
         return float(draws.size)
     correlation = 1 - (within - covariance.mean(axis=0) * n / (n - 1)) / total
     correlation[0] = 1
-    # Geyer: sums of neighbours are positive and fall, in a reversible chain; from where they do not it is noise.
+    # Geyer: in a reversible chain sums of neighbours are positive and fall; what does not is noise.
     pairs = correlation[: n - n % 2].reshape(-1, 2).sum(axis=1)
     end = int(np.argmax(pairs <= 0)) if (pairs <= 0).any() else len(pairs)
     monotone = np.minimum.accumulate(pairs[: max(end, 1)])

@@ -19,24 +19,25 @@ Array = NDArray[np.float64]
 HIGHEST_RHAT = 1.05
 HIGHEST_BLOCK_RHAT = 1.1
 NUM_BLOCKS = 50
-"""Of a chain. Noise of minibatches is white and hides slow modes; means of blocks have less of it. Four chains of
-1,000 independent draws stay below 1.035 in 99 of 100 cases."""
+"""Of a chain. Noise of minibatches is white and hides slow modes; means of blocks have less of it. Four
+chains of 1,000 independent draws stay below 1.035 in 99 of 100 cases."""
 
 FEWEST_PER_CHAIN = 25
 HIGHEST_DRIFT = 3.0
 LARGEST_CHANGE = 0.05
-"""Of the estimate between half of the draws and all of them, where it is also more than two standard errors."""
+"""Of the estimate between half of the draws and all of them, where it is also more than two standard
+errors."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
     """A local learning coefficient, which means something only together with n_beta and gamma.
 
-    ``value`` (NaN where every chain diverged) is of the chains that did not diverge, and no number to report unless
-    ``equilibrated``: it prints with its verdict, and ``float(estimate)`` refuses otherwise. ``standard_error`` is
-    the root of the squares of ``errors``: "sampling" (autocorrelation and differences between chains) and
-    "baseline" (L(w*), 0 where it is of the full data). ``traces [chains, draws]`` are ``n_beta (L_t - L(w*))``
-    after burn-in.
+    ``value`` (NaN where every chain diverged) is of the chains that did not diverge, and no number to report
+    unless ``equilibrated``: it prints with its verdict, and ``float(estimate)`` refuses otherwise.
+    ``standard_error`` is the root of the squares of ``errors``: "sampling" (autocorrelation and differences
+    between chains) and "baseline" (L(w*), 0 where it is of the full data). ``traces [chains, draws]`` are
+    ``n_beta (L_t - L(w*))`` after burn-in.
     """
 
     value: float
@@ -69,10 +70,9 @@ class Estimate:
     def label(self) -> str:
         """What the number depends on."""
         chains, draws = self.traces.shape
-        return (
-            f"n_beta={self.n_beta:.5g}, gamma={self.gamma:.5g}, {self.sampler} step_size={self.step_size:.3g}, "
-            f"{chains} chains x {draws} draws after {self.burn_in}"
-        )
+        of = f"n_beta={self.n_beta:.5g}, gamma={self.gamma:.5g}"
+        how = f"{self.sampler} step_size={self.step_size:.3g}"
+        return f"{of}, {how}, {chains} chains x {draws} draws after {self.burn_in}"
 
     def __float__(self) -> float:
         if not self.equilibrated:
@@ -132,8 +132,8 @@ def estimate(
         reasons.append(f"negative, {value:.3g}: w* is no minimum of this loss near it; train longer")
     return Estimate(
         value=value, standard_error=total, errors=errors, rhat=rhat, ess=ess, drift=drift,
-        equilibrated=not reasons, reasons=reasons, notes=notes, traces=traces, baseline=baseline, n_beta=n_beta,
-        gamma=gamma, step_size=step_size, burn_in=burn_in, diverged=diverged, sampler=sampler,
+        equilibrated=not reasons, reasons=reasons, notes=notes, traces=traces, baseline=baseline,
+        n_beta=n_beta, gamma=gamma, step_size=step_size, burn_in=burn_in, diverged=diverged, sampler=sampler,
     )  # fmt: skip
 
 

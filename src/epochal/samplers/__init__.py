@@ -1,4 +1,5 @@
-"""Samplers of ``exp(-n_beta L(w) - gamma/2 |w - w0|^2)``, vectorised over chains and over anything before them.
+"""Samplers of ``exp(-n_beta L(w) - gamma/2 |w - w0|^2)``, vectorised over chains and over anything before
+them.
 
 ``sgld``, ``rmsprop_sgld``, ``sgnht`` and ``mala`` take any potential L of a flat tensor and return
 :class:`Samples`.

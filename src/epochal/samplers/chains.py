@@ -106,10 +106,11 @@ Step = Callable[[Tensor, Tensor, Tensor, State, int], Tensor]
 class ChainOptions(TypedDict, total=False):
     """What every sampler takes besides.
 
-    ``burn_in`` (0) steps are not part of ``positions`` and ``draws``, ``thinning`` (1) keeps every n-th position,
-    ``keep_positions`` (True) may be switched off in many dimensions. ``mask [d]`` moves only where it is true.
-    ``box=(low, high)`` has reflecting walls. ``start [..., d]`` or ``[..., chains, d]`` is where chains begin, if
-    not at ``w0``. ``common_noise`` (False) gives the same numbers to all places of the leading axes.
+    ``burn_in`` (0) steps are not part of ``positions`` and ``draws``, ``thinning`` (1) keeps every n-th
+    position, ``keep_positions`` (True) may be switched off in many dimensions. ``mask [d]`` moves only where
+    it is true. ``box=(low, high)`` has reflecting walls. ``start [..., d]`` or ``[..., chains, d]`` is where
+    chains begin, if not at ``w0``. ``common_noise`` (False) gives the same numbers to all places of the
+    leading axes.
     """
 
     burn_in: int
@@ -144,7 +145,7 @@ def setting(
     Raises:
         UserError: one of them is out of its range.
     """
-    if not (isinstance(w0, Tensor) and w0.ndim >= 1 and w0.is_floating_point()):
+    if w0.ndim < 1 or not w0.is_floating_point():
         raise UserError("w0 must be a floating tensor [..., d]: the point that chains start from")
     for name, number, least in (("num_steps", num_steps, 1), ("chains", chains, 1), ("burn_in", burn_in, 0),
                                 ("thinning", thinning, 1)):  # fmt: skip

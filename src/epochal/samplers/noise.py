@@ -1,9 +1,9 @@
 """Standard normal numbers of each chain: a function of seed, row and step, drawn by generators of their own.
 
-A hash per number (``core/tensors/random``) costs 30 ns with Box and Muller's transform, a generator 3 ns, and a
-chain of 10,000 steps in 5,000 dimensions needs 50 million numbers. So every row has a ``torch.Generator`` of its
-own, seeded from its key: no global state is read or moved, and what a row draws depends neither on how many other
-rows there are nor on how long it runs.
+A hash per number (``core/tensors/random``) costs 30 ns with Box and Muller's transform, a generator 3 ns, and
+a chain of 10,000 steps in 5,000 dimensions needs 50 million numbers. So every row has a ``torch.Generator``
+of its own, seeded from its key: no global state is read or moved, and what a row draws depends neither on how
+many other rows there are nor on how long it runs.
 """
 
 import torch
@@ -41,6 +41,6 @@ class RowNoise:
 
 def generators(key: Key, rows: list[int], device: torch.device) -> list[torch.Generator]:
     """One per row, seeded from the key."""
-    seeds = random.fold(key, torch.tensor(rows, dtype=torch.int64)).tolist()
+    seeds = random.fold(key.expand(len(rows)), torch.tensor(rows, dtype=torch.int64)).tolist()
     # torch's generator on the CPU reads the lower 32 bits of a seed.
     return [torch.Generator(device).manual_seed(seed & 0xFFFFFFFF) for seed in seeds]

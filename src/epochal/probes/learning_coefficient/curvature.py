@@ -23,7 +23,8 @@ def hessian_product(gradient: Gradient, flat: Float[Tensor, " P"]) -> Callable[[
         length = v.norm()
         way = v / length * reach
         ahead, behind = gradient((flat + way)[None])[0], gradient((flat - way)[None])[0]
-        return (ahead - behind) / (2 * reach) * length
+        image: Tensor = (ahead - behind) / (2 * reach) * length
+        return image
 
     return product
 
@@ -55,7 +56,8 @@ def lanczos(
     matrix = (
         torch.diag(torch.tensor(diagonal, dtype=torch.float64)) + torch.diag(off, 1) + torch.diag(off, -1)
     )
-    return torch.linalg.eigvalsh(matrix).flip(0)
+    values: Tensor = torch.linalg.eigvalsh(matrix)
+    return values.flip(0)
 
 
 def hutchinson(

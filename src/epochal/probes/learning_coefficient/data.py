@@ -1,6 +1,6 @@
 """What anyone calls data, as tensors with examples in front."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -10,7 +10,10 @@ from torch.utils.data import DataLoader, default_collate
 
 from epochal.core.values.errors import UserError
 
-ALLOWED = "a tensor, a tuple or dict of tensors with examples in front, a Dataset, a DataLoader, or an iterable of batches"
+ALLOWED = (
+    "a tensor, a tuple or dict of tensors with examples in front, a Dataset, a DataLoader, "
+    "or an iterable of batches"
+)
 
 
 def as_tensors(data: Any) -> tuple[Any, int]:
@@ -22,8 +25,7 @@ def as_tensors(data: Any) -> tuple[Any, int]:
         UserError: it is none of these, or its tensors differ in their number of examples.
     """
     if isinstance(data, DataLoader):
-        collate: Callable[..., Any] = data.collate_fn or default_collate
-        data = collate([data.dataset[number] for number in range(len(data.dataset))])  # type: ignore[arg-type]
+        data = data.collate_fn([data.dataset[number] for number in range(len(data.dataset))])  # type: ignore[arg-type]
     elif not _is_tensors(data) and hasattr(data, "__getitem__") and hasattr(data, "__len__"):
         data = _collated([data[number] for number in range(len(data))])
     elif not _is_tensors(data) and isinstance(data, Iterable):

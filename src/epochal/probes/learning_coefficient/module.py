@@ -39,12 +39,12 @@ def llc(
     shared_batches: bool = False,
     overdispersed: float = 0.0,
 ) -> Estimate:
-    """``n_beta (E[L(w)] - L(w*))`` over w from ``exp(-n_beta L(w) - gamma/2 |w - w*|^2)`` around w*, the module's
-    parameters.
+    """``n_beta (E[L(w)] - L(w*))`` over w from ``exp(-n_beta L(w) - gamma/2 |w - w*|^2)`` around w*, the
+    module's parameters.
 
-    ``loss`` is ``(outputs, targets) -> scalar`` (``torch.nn.functional.cross_entropy``), data are then pairs of
-    inputs and targets; or, with a first argument called ``model``, ``(model, batch) -> scalar``. Either is a
-    mean over the examples. The module is copied, in evaluation mode, and never changed; no global generator
+    ``loss`` is ``(outputs, targets) -> scalar`` (``torch.nn.functional.cross_entropy``), data are then pairs
+    of inputs and targets; or, with a first argument called ``model``, ``(model, batch) -> scalar``. Either is
+    a mean over the examples. The module is copied, in evaluation mode, and never changed; no global generator
     moves. L(w*) is of all data, once.
 
     ``n_beta`` is by default n / log n, n the number of examples; ``burn_in`` as many steps as are drawn;
@@ -78,8 +78,8 @@ def llc(
 
     with torch.no_grad():
         trial = row(bound.flat, torch.arange(min(size, 2), device=bound.flat.device))
-    if not (isinstance(trial, Tensor) and trial.ndim == 0):
-        shape = tuple(trial.shape) if isinstance(trial, Tensor) else type(trial).__name__
+    if not is_number(trial):
+        shape = tuple(getattr(trial, "shape", ())) or type(trial).__name__
         raise UserError(f"the loss gives {shape}; it must give one number, the mean over a batch")
     settings = Settings(
         chains=chains, draws=draws, burn_in=burn_in, thinning=thinning, n_beta=n_beta, gamma=gamma,
@@ -149,6 +149,11 @@ class Bound:
         finally:
             for registry, name, _, own in self._slots:
                 registry[name] = own
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a tensor without axes."""
+    return isinstance(value, Tensor) and value.ndim == 0
 
 
 def _takes_the_model(loss: Callable[..., Any]) -> bool:

@@ -28,8 +28,8 @@ SAMPLERS: dict[str, Callable[..., Samples]] = {
 }  # fmt: skip
 
 STEP_OF_STIFFEST = 0.1
-"""``eps (n_beta h + gamma)`` in the direction of largest curvature h: there, unadjusted steps overrate the energy by
-1 / (1 - 0.1 / 4), 2.6%, and less in every other."""
+"""``eps (n_beta h + gamma)`` in the direction of largest curvature h: there, unadjusted steps overrate the
+energy by 1 / (1 - 0.1 / 4), 2.6%, and less in every other."""
 
 SETTLING = 4.0
 """``eps gamma burn_in``: the energy of directions without curvature of their own has reached 1 - exp(-4)."""

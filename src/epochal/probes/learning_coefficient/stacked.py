@@ -1,8 +1,8 @@
 """Chains of a plain MLP as explicit batched products, which saves what ``vmap`` costs per operation.
 
 A ``Sequential`` of linear layers and elementwise activations, on inputs ``[N, D]``, is recognised; so is
-cross-entropy on classes, whose slope is written out: torch's own forms cost more than the products of a network
-with ten classes. All else takes the general way, with the same numbers to rounding.
+cross-entropy on classes, whose slope is written out: torch's own forms cost more than the products of a
+network with ten classes. All else takes the general way, with the same numbers to rounding.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,8 @@ from epochal.core.tensors.layout import Layout
 from epochal.probes.learning_coefficient.potential import RowsSlope
 
 ELEMENTWISE = (
-    nn.ReLU, nn.GELU, nn.Tanh, nn.Sigmoid, nn.SiLU, nn.ELU, nn.LeakyReLU, nn.Softplus, nn.Identity, nn.Dropout,
+    nn.ReLU, nn.GELU, nn.Tanh, nn.Sigmoid, nn.SiLU, nn.ELU, nn.LeakyReLU, nn.Softplus, nn.Identity,
+    nn.Dropout,
 )  # fmt: skip
 """Dropout is the identity in evaluation mode."""
 
@@ -44,7 +45,7 @@ def stacked_slope(
         part._forward_hooks or part._forward_pre_hooks or part._backward_hooks for part in module.modules()
     ):
         return None
-    is_plain_entropy = _is_cross_entropy(loss) and targets.dtype == torch.int64 and targets.ndim == 1
+    is_plain_entropy = _is_cross_entropy(loss, targets)
 
     def slope(flat: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
@@ -96,10 +97,10 @@ def _leaves(module: nn.Module, prefix: str = "") -> Any:
         yield from _leaves(part, f"{prefix}.{name}" if prefix else name)
 
 
-def _is_cross_entropy(loss: Callable[..., Tensor]) -> bool:
-    if loss is nn.functional.cross_entropy:
-        return True
-    plain = type(loss) is nn.CrossEntropyLoss
-    return bool(
-        plain and loss.weight is None and loss.label_smoothing == 0 and loss.reduction == "mean"  # type: ignore[attr-defined]
-    )
+def _is_cross_entropy(loss: Callable[..., Tensor], targets: Tensor) -> bool:
+    """The mean over classes as targets, without weights, smoothing or targets to be left out."""
+    if targets.dtype != torch.int64 or targets.ndim != 1 or int(targets.min()) < 0:
+        return False
+    if isinstance(loss, nn.CrossEntropyLoss):
+        return loss.weight is None and loss.label_smoothing == 0 and loss.reduction == "mean"
+    return loss is nn.functional.cross_entropy
