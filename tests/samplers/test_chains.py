@@ -43,10 +43,11 @@ def test_no_global_generator_moves(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_losses_are_of_the_position_before_the_step(name: str) -> None:
-    found = sampled(name)
+    adapting: dict[str, Any] = {"adapt_steps": 5} if name == "rmsprop_sgld" else {}
+    found = sampled(name, **adapting)
     torch.testing.assert_close(bowl(found.positions), found.losses)
     torch.testing.assert_close(found.positions[:, 0], W0.expand(3, 3))
-    later = sampled(name, burn_in=10, thinning=5)
+    later = sampled(name, burn_in=10, thinning=5, **adapting)
     assert torch.equal(later.positions, found.positions[:, 10::5])
     assert torch.equal(later.draws, found.losses[:, 10:])
 
@@ -73,8 +74,7 @@ def test_a_mask_holds_the_rest_and_is_the_smaller_problem(name: str) -> None:
 def test_a_diverged_chain_is_an_outcome_and_its_neighbours_keep_every_bit(name: str) -> None:
     def broken(w: Tensor, step: int) -> Tensor:
         loss = bowl(w)
-        is_bad = torch.tensor([False, step >= 11, False])
-        return torch.where(is_bad, torch.inf * loss, loss)
+        return loss + torch.where(torch.tensor([False, step >= 11, False]), torch.inf, 0.0)
 
     whole, found = sampled(name), sampled(name, potential=broken)
     assert found.diverged == {(1,): 11}
@@ -103,7 +103,7 @@ def test_mala_accepts_all_but_nothing_of_short_steps() -> None:
 
 
 def test_a_frozen_preconditioner_keeps_what_it_learned() -> None:
-    """On a linear loss V is constant: G = 1 / (damping + |slope|), and steps are drift plus noise of that size."""
+    """On a linear loss V is constant: G = 1 / (damping + |slope|), and steps are drift plus noise of G."""
     slope = torch.tensor([0.0, 0.3, 2.9], dtype=torch.float64)
     found = sampled(
         "rmsprop_sgld", torch.zeros(3, dtype=torch.float64), lambda w: (slope * w).sum(-1), chains=400,

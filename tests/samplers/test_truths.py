@@ -85,8 +85,8 @@ def test_the_thermostat_absorbs_the_noise_of_gradients() -> None:
             return 0.5 * w.square().sum(-1), w + 0.5 * noise
 
     w0 = torch.zeros(10, dtype=torch.float64)
-    common = {"step_size": 0.01, "num_steps": 4000, "burn_in": 2000, "chains": 64, "keep_positions": False,
-              "n_beta": 10.0}  # fmt: skip
+    common: dict[str, Any] = {"step_size": 0.01, "num_steps": 4000, "burn_in": 2000, "chains": 64}
+    common |= {"keep_positions": False, "n_beta": 10.0}
     # Per step, eps^2 n_beta^2 sigma^2 / 4 beside eps: a relative rise of eps n_beta^2 sigma^2 / 4 = .0625.
     heated = 10 * float(samplers.sgld(Noisy(), w0, **common).draws.mean())
     exact = 5.0 / (1 - 0.01 * 10 / 4) * (1 + 0.01 * 100 * 0.25 / 4)

@@ -159,7 +159,7 @@ def setting(
     rows = math.prod(lead) * chains
 
     def spread(name: str, value: Number, *, positive: bool) -> Number:
-        tensor = torch.as_tensor(value)
+        tensor = torch.as_tensor(value, dtype=torch.float64)
         if not bool((tensor.isfinite() & ((tensor > 0) if positive else (tensor >= 0))).all()):
             given = value if isinstance(value, (int, float)) else tensor.min().item()
             raise UserError(f"{name}={given} is not {'positive' if positive else '0 or more'} and finite")
