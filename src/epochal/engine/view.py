@@ -179,9 +179,19 @@ class LiveView:
 
     def loss_at(self, split: Split, flat: Float[Tensor, " P"]) -> Float[Tensor, ""]:
         """The objective on the whole split with other parameters, in evaluation mode; differentiable."""
+        return self.loss_on(self.data(split), flat)
+
+    def size(self, split: Split) -> int:
+        return self._program.task.size(split)
+
+    def examples(self, split: Split, places: Int64[Tensor, " B"]) -> Batch:
+        return self._batch(self._order(split)[places])
+
+    def loss_on(self, batch: Batch, flat: Float[Tensor, " P"]) -> Float[Tensor, ""]:
+        """The objective on a batch with other parameters, in evaluation mode; differentiable."""
         params = self.layout.unflatten(flat)
         return self._objective(
-            lambda inputs: self._program.network(params, self._buffers, inputs, SILENT), self.data(split)
+            lambda inputs: self._program.network(params, self._buffers, inputs, SILENT), batch
         )
 
     def credit(self, batch: Batch) -> Mapping[str, Float[Tensor, "B ..."]]:

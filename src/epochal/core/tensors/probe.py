@@ -38,7 +38,8 @@ class Column:
 class Probe:
     """A measure with its declaration. ``measure`` runs under ``vmap`` over members.
 
-    ``columns_of`` gives the columns from the options.
+    ``columns_of`` gives the columns from the options. One that ``is_apart`` runs once per member instead, and
+    may do what ``vmap`` cannot: draw from generators of its own, look at numbers.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Probe:
     measure: Measure
     options: type[Options] = NoOptions
     labels: Labels | None = None
+    is_apart: bool = False
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -117,13 +119,14 @@ def probe(
     cost: str,
     source: str,
     labels: Labels | None = None,
+    is_apart: bool = False,
 ) -> Callable[[Measure], Probe]:
     """Declares a function ``(options, view) -> {column: value}`` as a probe of the same name.
 
     ``columns`` are names of numbers, or a mapping from name to rank (1 for an array), or a function from the
     options to one of these. The annotation of the
     function's first argument is the model of its options; without one it has none. ``labels(options, view)``
-    names the places of arrays, where they are no plain numbers.
+    names the places of arrays, where they are no plain numbers. ``is_apart`` measures members one by one.
 
     Raises:
         UserError: the function takes other arguments.
@@ -147,6 +150,7 @@ def probe(
             measure=measure,
             options=_options_of(measure, name),
             labels=labels,
+            is_apart=is_apart,
         )
 
     return declare

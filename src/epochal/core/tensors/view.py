@@ -99,6 +99,18 @@ class View(Protocol):
         """The objective on the whole split with other parameters, in evaluation mode; differentiable."""
         ...
 
+    def size(self, split: Split) -> int:
+        """How many examples a split has."""
+        ...
+
+    def examples(self, split: Split, places: Int64[Tensor, " B"]) -> Batch:
+        """Those at these places of the order of :meth:`logits`."""
+        ...
+
+    def loss_on(self, batch: Batch, flat: Float[Tensor, " P"]) -> Float[Tensor, ""]:
+        """The objective on a batch with other parameters, in evaluation mode; differentiable."""
+        ...
+
 
 @dataclass(kw_only=True)
 class GivenView:
@@ -204,3 +216,19 @@ class GivenView:
         if self.given_loss is None:
             raise UserError("this view was given no loss: GivenView(given_loss=lambda flat: ...)")
         return self.given_loss(flat)
+
+    def size(self, split: Split) -> int:
+        return len(self.given_targets[split])
+
+    def examples(self, split: Split, places: Int64[Tensor, " B"]) -> Batch:
+        whole = self.data(split)
+        return Batch(
+            inputs=whole.inputs[places],
+            targets=whole.targets[places],
+            weight=whole.weight[places],
+            factors={name: of[places] for name, of in whole.factors.items()},
+        )
+
+    def loss_on(self, batch: Batch, flat: Float[Tensor, " P"]) -> Float[Tensor, ""]:
+        """``given_loss``, whatever the batch."""
+        return self.loss_at("train", flat)

@@ -14,6 +14,7 @@ from epochal.core.tensors.layout import Layout
 from epochal.core.values.errors import UserError
 from epochal.probes.learning_coefficient.data import as_tensors, pick
 from epochal.probes.learning_coefficient.potential import NetworkLoss, RowsSlope
+from epochal.probes.learning_coefficient.restriction import restriction
 from epochal.probes.learning_coefficient.sampling import Sampler, Settings, coefficient
 from epochal.probes.learning_coefficient.stacked import stacked_slope
 
@@ -95,24 +96,6 @@ def llc(
         settings,
         mask=restriction(bound.layout, restrict, bound.flat),
     )
-
-
-def restriction(layout: Layout, names: Sequence[str], like: Tensor) -> Tensor | None:
-    """True at the parameters with these names, or in the modules with these names; None where none is given.
-
-    Raises:
-        UserError: a name of neither.
-    """
-    if not names:
-        return None
-    mask = torch.zeros(layout.size, dtype=torch.bool, device=like.device)
-    for name in names:
-        found = [entry for entry in layout.entries if entry.name == name or entry.name.startswith(name + ".")]
-        if not found:
-            raise UserError(f"restrict={name} is no parameter or module; there are {', '.join(layout.names)}")
-        for entry in found:
-            mask[entry.slice] = True
-    return mask
 
 
 class Bound:
