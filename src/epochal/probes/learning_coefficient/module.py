@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,15 +15,15 @@ from epochal.core.values.errors import UserError
 from epochal.probes.learning_coefficient.data import as_tensors, pick
 from epochal.probes.learning_coefficient.potential import NetworkLoss, RowsSlope
 from epochal.probes.learning_coefficient.restriction import restriction
-from epochal.probes.learning_coefficient.sampling import Sampler, Settings, coefficient
+from epochal.probes.learning_coefficient.sampling import Settings, coefficient
 from epochal.probes.learning_coefficient.stacked import stacked_slope
 
 OF_MODEL = ("model", "module", "net", "network")
 
 
 def llc(
-    model: nn.Module,
-    loss: Callable[[Any, Any], Tensor],
+    model: Any,
+    loss: Any,
     data: Any,
     *,
     chains: int = 4,
@@ -35,7 +35,7 @@ def llc(
     seed: int = 0,
     thinning: int = 1,
     batch_size: int | None = None,
-    sampler: Sampler = "sgld",
+    sampler: str = "sgld",
     restrict: Sequence[str] = (),
     shared_batches: bool = False,
     overdispersed: float = 0.0,
@@ -43,7 +43,7 @@ def llc(
     """``n_beta (E[L(w)] - L(w*))`` over w from ``exp(-n_beta L(w) - gamma/2 |w - w*|^2)`` around w*, the
     module's parameters.
 
-    ``loss`` is ``(outputs, targets) -> scalar`` (``torch.nn.functional.cross_entropy``), data are then pairs
+    ``model`` is a ``torch.nn.Module``. ``loss`` is ``(outputs, targets) -> scalar`` (``torch.nn.functional.cross_entropy``), data are then pairs
     of inputs and targets; or, with a first argument called ``model``, ``(model, batch) -> scalar``. Either is
     a mean over the examples. The module is copied, in evaluation mode, and never changed; no global generator
     moves. L(w*) is of all data, once.
@@ -104,7 +104,7 @@ class Bound:
     Parameters that are not trained stay as they are; one with two names has the first.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: Any) -> None:
         if not isinstance(module, nn.Module):
             raise UserError(f"model is a {type(module).__name__}; give a torch.nn.Module")
         trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
@@ -139,7 +139,7 @@ def is_number(value: object) -> bool:
     return isinstance(value, Tensor) and value.ndim == 0
 
 
-def _takes_the_model(loss: Callable[..., Any]) -> bool:
+def _takes_the_model(loss: Any) -> bool:
     if not callable(loss):
         raise UserError(
             f"loss is a {type(loss).__name__}; give a function of outputs and targets, or of model and batch"

@@ -50,7 +50,7 @@ class Settings:
     gamma: float | None = None
     step_size: float | None = None
     batch_size: int | None = None
-    sampler: Sampler = "sgld"
+    sampler: str = "sgld"
     shared_batches: bool = False
     overdispersed: float = 0.0
     seed: int = 0
