@@ -43,10 +43,10 @@ def llc(
     """``n_beta (E[L(w)] - L(w*))`` over w from ``exp(-n_beta L(w) - gamma/2 |w - w*|^2)`` around w*, the
     module's parameters.
 
-    ``model`` is a ``torch.nn.Module``. ``loss`` is ``(outputs, targets) -> scalar`` (``torch.nn.functional.cross_entropy``), data are then pairs
-    of inputs and targets; or, with a first argument called ``model``, ``(model, batch) -> scalar``. Either is
-    a mean over the examples. The module is copied, in evaluation mode, and never changed; no global generator
-    moves. L(w*) is of all data, once.
+    ``model`` is a ``torch.nn.Module``. ``loss`` is ``(outputs, targets) -> scalar``, such as
+    ``torch.nn.functional.cross_entropy``, and data are pairs of inputs and targets; or, with a first argument
+    called ``model``, it is ``(model, batch) -> scalar``. Either is a mean over the examples. The module is
+    copied, in evaluation mode, and never changed; no global generator moves. L(w*) is of all data, once.
 
     ``n_beta`` is by default n / log n, n the number of examples; ``burn_in`` as many steps as are drawn;
     ``batch_size`` 256. ``step_size`` comes from the largest curvature, ``gamma`` from what directions without
@@ -75,7 +75,8 @@ def llc(
     def row(flat: Tensor, index: Tensor) -> Tensor:
         batch = pick(examples, index)
         with bound.to(flat) as network:
-            return loss(network, batch) if is_of_model else loss(network(batch[0]), batch[1])
+            value: Tensor = loss(network, batch) if is_of_model else loss(network(batch[0]), batch[1])
+            return value
 
     with torch.no_grad():
         trial = row(bound.flat, torch.arange(min(size, 2), device=bound.flat.device))
