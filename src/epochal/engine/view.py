@@ -199,6 +199,12 @@ class LiveView:
         """The objective on the whole split with other parameters, in evaluation mode; differentiable."""
         return self.loss_on(self.data(split), flat)
 
+    def size(self, split: Split) -> int:
+        return self._program.task.size(split)
+
+    def examples(self, split: Split, places: Int64[Tensor, " B"]) -> Batch:
+        return self._batch(self._order(split)[places])
+
     def credit(self, batch: Batch) -> Mapping[str, Float[Tensor, "B ..."]]:
         """What the rule tells each site, per example (:func:`epochal.core.tensors.rule.credit_at_sites`)."""
         program, key = self._program, random.key(self.fields["seed"], "probe", self.step)

@@ -111,6 +111,14 @@ class View(Protocol):
         """The objective on the whole split with other parameters, in evaluation mode; differentiable."""
         ...
 
+    def size(self, split: Split) -> int:
+        """How many examples a split has."""
+        ...
+
+    def examples(self, split: Split, places: Int64[Tensor, " B"]) -> Batch:
+        """Those at these places of the order of :meth:`logits`."""
+        ...
+
 
 @dataclass(kw_only=True)
 class GivenView:
@@ -178,13 +186,7 @@ class GivenView:
 
     def drawn(self, split: Split, count: int) -> Batch:
         """The first ones."""
-        every = self.data(split)
-        return Batch(
-            inputs=every.inputs[:count],
-            targets=every.targets[:count],
-            weight=every.weight[:count],
-            factors={name: of[:count] for name, of in every.factors.items()},
-        )
+        return self.examples(split, torch.arange(min(count, self.size(split))))
 
     def logits(self, split: Split) -> Float[Tensor, "N *T C"]:
         return torch.as_tensor(self.given_logits[split])
@@ -233,3 +235,15 @@ class GivenView:
         if self.given_loss is None:
             raise UserError("this view was given no loss: GivenView(given_loss=lambda flat: ...)")
         return self.given_loss(flat)
+
+    def size(self, split: Split) -> int:
+        return len(self.given_targets[split])
+
+    def examples(self, split: Split, places: Int64[Tensor, " B"]) -> Batch:
+        whole = self.data(split)
+        return Batch(
+            inputs=whole.inputs[places],
+            targets=whole.targets[places],
+            weight=whole.weight[places],
+            factors={name: of[places] for name, of in whole.factors.items()},
+        )
