@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from epochal import samplers as samplers
     from epochal.api import extend as extend
     from epochal.api import load as load
     from epochal.api import load_many as load_many
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from epochal.core.values.study import Detector as Detector
     from epochal.core.values.study import Study as Study
     from epochal.core.values.study_runs import StudyRuns as StudyRuns
+    from epochal.probes.learning_coefficient.module import llc as llc
     from epochal.store.run import Run as Run
 
 # Read by OpenMP when torch is first imported. By default a thread that waits for another spins for about a
@@ -49,10 +51,12 @@ __all__ = [
     "UserError",
     "View",
     "extend",
+    "llc",
     "load",
     "load_many",
     "probe",
     "run",
+    "samplers",
     "study",
 ]
 
@@ -76,13 +80,17 @@ _PLACES = {
     "Detector": "epochal.core.values.study",
     "Study": "epochal.core.values.study",
     "StudyRuns": "epochal.core.values.study_runs",
+    "llc": "epochal.probes.learning_coefficient.module",
 }
 
 
 def __getattr__(name: str) -> Any:
     # Imported on first use: `epochal --help` is there in a blink, torch takes seconds.
+    from importlib import import_module
+
+    if name == "samplers":
+        return import_module("epochal.samplers")
     if name not in _PLACES:
         raise AttributeError(f"module 'epochal' has no attribute {name!r}")
-    from importlib import import_module
 
     return getattr(import_module(_PLACES[name]), name)

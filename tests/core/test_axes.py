@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epochal.core.values.axes import compact, expand, split_zip
+from epochal.core.values.axes import compact, expand, fraction, split_zip
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,13 @@ def test_text_fields_know_no_ranges() -> None:
 def test_impossible_texts_say_what_to_write(text: str) -> None:
     with pytest.raises(ValueError, match=r"write|needs|more than"):
         expand(text, numeric=True)
+
+
+def test_fractions_are_numbers() -> None:
+    assert fraction("8/255") == 8 / 255 and fraction(" -1.5e1 / 3 ") == -5 and fraction("8") is None
+    assert fraction("1/2/3") is None and fraction("a/b") is None
+    with pytest.raises(ValueError, match="divides by 0; write a fraction such as 8/255"):
+        fraction("8/0")
 
 
 def test_log_spacing_is_even_in_ratio_with_exact_ends() -> None:

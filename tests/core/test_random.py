@@ -94,6 +94,25 @@ def test_bernoulli_has_its_probability(probability: float) -> None:
     assert abs(hits - N * probability) <= 4.5 * np.sqrt(N * probability * (1 - probability))
 
 
+@pytest.mark.parametrize("probability", [0.0, 1e-10, 0.1, 0.5, 0.9, 1.0])
+def test_a_mask_has_its_probability_at_every_place(probability: float) -> None:
+    shape = (7, 3, 5)  # an odd number of places
+    keys = random.key(torch.arange(20_000), "mask")
+    masks = torch.vmap(lambda key: random.mask(key, shape, probability))(keys).flatten(1).double()
+    assert masks.shape == (20_000, 105)
+    error = max((probability * (1 - probability) / len(masks)) ** 0.5, 1e-12)
+    assert ((masks.mean(0) - probability).abs() <= 5 * error + 1e-9).all()
+    if error > 1e-3:
+        correlation = torch.corrcoef(masks.T) - torch.eye(105, dtype=torch.float64)
+        assert correlation.abs().max() < 6 / len(masks) ** 0.5
+
+
+def test_masks_of_a_pack_are_those_of_its_members() -> None:
+    keys = random.key(torch.arange(4), "mask")
+    together = torch.vmap(lambda key: random.mask(key, (5, 9), 0.3))(keys)
+    assert torch.equal(together, torch.stack([random.mask(key, (5, 9), 0.3) for key in keys]))
+
+
 def test_permutation_is_a_permutation_and_uniform() -> None:
     orders = random.permutation(random.key(torch.arange(60_000), "order"), 4)
     assert (orders.sort(-1).values == torch.arange(4)).all()

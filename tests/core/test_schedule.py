@@ -31,6 +31,19 @@ def test_both_is_the_union() -> None:
     assert both.tolist() == parts.tolist()
 
 
+def test_equal_ratios_are_those_of_numpy() -> None:
+    """Of grok-adversarial: 50 numbers up to 10^5.7, cut to 500,000, of which 47 differ; to one step."""
+    published = np.unique(np.logspace(0, 5.7, 50).astype(int).clip(0, 500_000))
+    steps = Schedule.parse("log(1,501187,50)").steps(500_000, 195)
+    assert len(published) == 47 and len(steps) == 48
+    assert np.abs(steps[1:] - published).max() <= 1 and steps[-1] == 500_000
+    assert str(Schedule.parse("7+log( 1, 100,3)")) == "7+log(1,100,3)"
+    assert Schedule.parse("log(10,1000,3)").steps(5000, 1).tolist() == [0, 10, 100, 1000, 5000]
+    for text in ("log(0,10,3)", "log(10,1,3)", "log(1,10,1)", "log(1,10,3)+log(1,20,3)", "log(1,10)"):
+        with pytest.raises(ValueError, match="a whole number of steps"):
+            Schedule.parse(text)
+
+
 def test_epochs_are_as_long_as_the_program_says() -> None:
     assert Schedule.parse("2ep").steps(50, 10).tolist() == [0, 20, 40, 50]
     assert Schedule.parse("2ep").steps(50, 3).tolist() == [*range(0, 50, 6), 50]

@@ -62,7 +62,7 @@ def test_the_sources_overrides_are_fields() -> None:
     given = {
         "learning_rate": 3e-4, "weight_decay": 0.5, "init_scale": 2.0, "epochs": 7, "grokfast": "off",
         "n_train": 64, "seed": 1, "record_every": "5ep", "gradient_clip": 0, "cue": "none",
-        "spurious_seed": 3,
+        "spurious_seed": 3, "probes": "loss",
     }  # fmt: skip
     spec = spec_of(preset="shortcut", **given)
     assert spec.chain() == ("adamw", "decay_to_zero") and spec.max_steps == 7 * 2

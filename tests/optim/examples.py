@@ -32,7 +32,7 @@ FIELDS: dict[str, list[float]] = {
     "weight_decay": [0.0, 0.3, 1.0],
     "beta1": [0.9, 0.0, 0.5],
     "beta2": [0.98, 0.999, 0.5],
-    "epsilon": [1e-8, 1e-3, 1e-8],
+    "adam_epsilon": [1e-8, 1e-3, 1e-8],
     "momentum": [0.0, 0.9, 0.5],
     "muon_momentum": [0.95, 0.5, 0.0],
     "rmsprop_alpha": [0.99, 0.9, 0.5],

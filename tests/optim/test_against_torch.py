@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from epochal.core.tensors.layout import Layout
 from epochal.core.tensors.transform import Transform
+from epochal.core.values.errors import UserError
 from epochal.optim.chain import chain
 from epochal.optim.clip import Clip
 from epochal.optim.decay import CoupledDecay, DecayToZero
@@ -17,6 +18,7 @@ from epochal.optim.optimizers.adamw import adamw
 from epochal.optim.optimizers.muon import Muon, orthogonalised
 from epochal.optim.optimizers.rmsprop import RMSprop
 from epochal.optim.optimizers.sgd import SGD
+from epochal.optim.scope import groups
 from tests.optim.examples import FIELDS, MEMBERS, columns, context, gradient, starting, steps
 
 STEPS = 100
@@ -47,7 +49,7 @@ def torch_adamw(parameter: Tensor, fields: Mapping[str, float]) -> Optimizer:
     return torch.optim.AdamW(
         [parameter],
         betas=(fields["beta1"], fields["beta2"]),
-        eps=fields["epsilon"],
+        eps=fields["adam_epsilon"],
         weight_decay=fields["weight_decay"],
     )
 
@@ -56,7 +58,7 @@ def torch_adam(parameter: Tensor, fields: Mapping[str, float]) -> Optimizer:
     return torch.optim.Adam(
         [parameter],
         betas=(fields["beta1"], fields["beta2"]),
-        eps=fields["epsilon"],
+        eps=fields["adam_epsilon"],
         weight_decay=fields["weight_decay"],
     )
 
@@ -75,7 +77,7 @@ def torch_rmsprop(parameter: Tensor, fields: Mapping[str, float]) -> Optimizer:
     return torch.optim.RMSprop(
         [parameter],
         alpha=fields["rmsprop_alpha"],
-        eps=fields["epsilon"],
+        eps=fields["adam_epsilon"],
         weight_decay=fields["weight_decay"],
     )
 
@@ -159,12 +161,14 @@ def test_muon_makes_singular_values_equal() -> None:
 
 
 def test_clipping_each_tensor_is_torchs_clipping_of_each_tensor() -> None:
-    layout = Layout.of({"a.weight": (2, 3), "b.weight": (4,), "a.bias": (2,)})
+    names = ("a.0.in.weight", "b.weight", "a.0.out.weight", "a.10.bias", "a.0.in.bias")
+    layout = Layout.of(dict(zip(names, ((2, 3), (4,), (3,), (5,), (2,)), strict=True)))
     given = 3 * starting(layout)
     for scope, grouping in {
-        "member": [["a.weight", "b.weight", "a.bias"]],
-        "block": [["a.weight", "a.bias"], ["b.weight"]],
-        "tensor": [["a.weight"], ["b.weight"], ["a.bias"]],
+        "member": [list(names)],
+        "repeated": [["a.0.in.weight", "a.0.out.weight", "a.0.in.bias"], ["a.10.bias"]],
+        "block": [["a.0.in.weight", "a.0.in.bias"], ["b.weight"], ["a.0.out.weight"], ["a.10.bias"]],
+        "tensor": [[name] for name in names],
     }.items():
         now = context(given, layout=layout)
         clipped, _ = Clip(scope).update(given.clone(), {}, now)  # type: ignore[arg-type]
@@ -174,10 +178,16 @@ def test_clipping_each_tensor_is_torchs_clipping_of_each_tensor() -> None:
             }
             for parameter in parameters.values():
                 parameter.grad = parameter.detach().clone()
-            for names in grouping if largest > 0 else []:
-                torch.nn.utils.clip_grad_norm_([parameters[name] for name in names], largest)
+            for group in grouping if largest > 0 else []:
+                torch.nn.utils.clip_grad_norm_([parameters[name] for name in group], largest)
             expected = layout.flatten({name: p.grad for name, p in parameters.items() if p.grad is not None})
             torch.testing.assert_close(clipped[member], expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_network_without_lists_has_no_repeated_block() -> None:
+    layout = Layout.of({"up.weight": (2, 3), "down.bias": (4,)})
+    with pytest.raises(UserError, match=r"repeats no block.*take member or block"):
+        groups(layout, "repeated")
 
 
 def test_clip_leaves_small_gradients_alone_and_bounds_large_ones() -> None:
@@ -192,7 +202,7 @@ def test_clip_leaves_small_gradients_alone_and_bounds_large_ones() -> None:
 
 def test_float32_hyperparameters_are_derived_in_float64() -> None:
     """A first AdamW step is the rate exactly, whatever beta2: 1 - 0.999 in float32 is off by 1.3e-5."""
-    values = {"learning_rate": 1.0, "beta1": 0.9, "beta2": 0.9999, "epsilon": 1e-30, "weight_decay": 0.0}
+    values = {"learning_rate": 1.0, "beta1": 0.9, "beta2": 0.9999, "adam_epsilon": 1e-30, "weight_decay": 0.0}
     fields = columns({name: [value] for name, value in values.items()})
     now = context(torch.zeros(1, 4), fields=fields, layout=Layout.of({"weight": (4,)}))
     transform = adamw()

@@ -4,7 +4,10 @@ import pytest
 import torch
 
 from epochal.core.tensors import random
+from epochal.core.tensors.layout import Layout
+from epochal.core.tensors.transform import Context
 from epochal.optim import one_pass
+from epochal.optim.optimizers.adamw import adamw
 
 MEMBERS, NUMBERS = 3, one_pass.FEWEST_NUMBERS + 7
 DIFFERENT = [(1e-3, 0.9, 0.999, 1e-8), (0.05, 0.0, 0.98, 1e-3), (0.2, 0.5, 0.5, 1e-8)]
@@ -45,6 +48,33 @@ def test_a_member_alone_has_the_same_bits(rows: list[tuple[float, ...]], dtype: 
     together = updates(rows, range(MEMBERS), dtype)
     for member in range(MEMBERS):
         assert torch.equal(updates(rows, range(member, member + 1), dtype)[0], together[member])
+
+
+def test_decay_in_the_same_pass_is_decay_after_it() -> None:
+    layout = Layout.of({"weight": (NUMBERS,)})
+    fields = {
+        name: torch.tensor([[rows[place]] for rows in DIFFERENT], dtype=torch.float64)
+        for place, name in enumerate(("learning_rate", "beta1", "beta2", "adam_epsilon"))
+    } | {"weight_decay": torch.tensor([[0.0], [0.3], [1.0]], dtype=torch.float64)}
+    together, apart = (torch.ones(MEMBERS, NUMBERS, dtype=torch.float64) for _ in range(2))
+    transform, links = adamw(), adamw().links
+    states = transform.init(together), [link.init(apart) for link in links]
+    for time in range(UPDATES):
+        gradient = torch.stack([gradients(member, time, torch.float64) for member in range(MEMBERS)])
+
+        def context(flat: torch.Tensor, time: int = time) -> Context:
+            return Context(
+                flat=flat, initial=flat, layout=layout, fields=fields, learning_rate=fields["learning_rate"],
+                key=random.key(0, "test"), step=time,
+            )  # fmt: skip
+
+        together = together + transform.update(gradient.clone(), states[0], context(together))[0]
+        delta = gradient
+        for link, state in zip(links, states[1], strict=True):
+            delta, _ = link.update(delta, state, context(apart))
+        apart = apart + delta
+    assert not torch.equal(together, torch.ones_like(together))
+    torch.testing.assert_close(together, apart, rtol=1e-12, atol=1e-13)
 
 
 def test_small_and_scattered_numbers_are_left_to_single_operations() -> None:

@@ -54,7 +54,7 @@ def test_it_is_a_task() -> None:
 
 
 def test_own_splits_are_read_and_the_whole_training_set_is_everybodys() -> None:
-    made = task(normalization="none")
+    made = task(normalization="raw")
     assert made.val_source == "val"
     for split, count in (("train", 30), ("val", 7), ("test", 9)):
         index = made.index(split, FIELDS)  # type: ignore[arg-type]
@@ -131,7 +131,7 @@ def by_hand(image: Tensor, dy: int, dx: int, is_flipped: bool) -> Tensor:
 
 
 def test_every_augmented_image_is_a_window_and_all_windows_are_drawn_equally_often() -> None:
-    made = task(normalization="none", crop_padding=2, flip=True)
+    made = task(normalization="raw", crop_padding=2, flip=True)
     # Images without black and of distinct pixels: no two windows or flips look the same.
     counts = torch.zeros(5, 5, 2)
     steps, image = 40, pixels(WHOLE, "train")
@@ -189,7 +189,7 @@ def bilinear(image: Tensor, height: int, width: int) -> Tensor:
 
 @pytest.mark.parametrize("size", [(8, 8), (3, 2), (5, 4)])
 def test_resizing_is_bilinear(size: tuple[int, int]) -> None:
-    made = task(size_pixels=size, normalization="none")
+    made = task(size_pixels=size, normalization="raw")
     inputs = made.batch(torch.arange(30), FIELDS, KEY).inputs
     assert made.image_shape == (3, *size) and inputs.shape[1:] == (3, *size)
     torch.testing.assert_close(inputs, bilinear(pixels(WHOLE, "train"), *size), rtol=1e-12, atol=1e-12)

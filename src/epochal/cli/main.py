@@ -10,8 +10,11 @@ from epochal.cli import (
     analyse,
     background,
     bring,
+    calibrate,
     compare,
     data,
+    diagnose,
+    doctor,
     figure,
     look,
     measure,
@@ -24,7 +27,24 @@ from epochal.cli import (
 from epochal.cli.app import INTERRUPTED, app, end
 from epochal.core.values.errors import UserError
 
-COMMANDS = (train, study, look, figure, measure, null, analyse, bring, background, compare, share, own, data)
+COMMANDS = (
+    train,
+    study,
+    look,
+    figure,
+    measure,
+    diagnose,
+    calibrate,
+    null,
+    analyse,
+    bring,
+    background,
+    compare,
+    share,
+    own,
+    data,
+    doctor,
+)
 """Modules whose import registers their commands; the help page has them in this order."""
 
 _ORDER = [module.__name__ for module in COMMANDS]

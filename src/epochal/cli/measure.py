@@ -54,6 +54,9 @@ def probe(
             )
             for column, places in each.table.labels.items():
                 typer.echo(f"{column}  {_places(places)}")
+            if each.calibrated:
+                kept = ", ".join(f"{name}={_short(value)}" for name, value in each.calibrated.items())
+                typer.echo(f"from calibration.json  {kept}")
             typer.echo(f"table   {each.table.path} ({len(table)} rows)")
     if as_json:
         print_table(rows, True)

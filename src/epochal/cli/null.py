@@ -118,8 +118,9 @@ def _of_file(
     normalization = fields.get("normalization", "standard")
     if residual not in ("true", "false"):
         raise UserError(f"residual={residual} is neither true nor false")
-    if normalization not in ("standard", "none"):
-        raise UserError(f"normalization={normalization} is neither standard nor none")
+    normalization = "raw" if normalization == "none" else normalization
+    if normalization not in ("standard", "raw", "compat"):
+        raise UserError(f"normalization={normalization} is none of standard, raw, compat")
     from epochal.launch.credit_checkpoint import SAMPLES, judge_checkpoint, read_checkpoint
 
     checkpoint = read_checkpoint(path, residual=residual == "true")
@@ -136,7 +137,7 @@ def _of_file(
     said = f"accuracy {found.accuracy:.4f} on {found.num_images} images ({found.split}); the file says "
     said += f"{checkpoint.test_accuracy:.4f}"
     if not gap <= FAR:
-        said += ": other images, pixels or network; try residual=false or normalization=none"
+        said += ": other images, pixels or network; try residual=false or normalization=raw"
     typer.echo(said, err=as_json)
     if as_json:
         print_table([_plain(row) for row in site_rows(found.published.joint)], True)

@@ -1,5 +1,6 @@
 """Measures all members with the probes that are due."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -89,6 +90,7 @@ def measure(
     shared = dict(orders.shared)
 
     def of_member(
+        due: Sequence[ConfiguredProbe],
         flat: Tensor,
         buffers: Tensor,
         initial: Tensor,
@@ -103,17 +105,24 @@ def measure(
             orders=shared | own, memory=memory, objective=objective,
             last_update=update.get("last"),
         )  # fmt: skip
-        return {name: value for probe in probes for name, value in probe.measure(view).items()}
+        return {name: value for probe in due for name, value in probe.measure(view).items()}
 
+    together = [probe for probe in probes if not probe.probe.is_apart]
+    apart = [probe for probe in probes if probe.probe.is_apart]
+    columns: dict[str, Tensor] = {}
     with torch.no_grad():
-        columns = for_members(of_member, program.num_members, program.executor)(
-            population.flat,
-            population.buffers,
-            population.initial,
-            dict(program.fields),
-            dict(orders.own),
-            population.memory,
-            population.objective,
-            {} if population.last_update is None else {"last": population.last_update},
-        )
-    return {name: values.cpu().double().numpy() for name, values in columns.items()}
+        for due, executor in ((together, program.executor), (apart, "loop")):
+            if not due:
+                continue
+            columns |= for_members(functools.partial(of_member, due), program.num_members, executor)(
+                population.flat,
+                population.buffers,
+                population.initial,
+                dict(program.fields),
+                dict(orders.own),
+                population.memory,
+                population.objective,
+                {} if population.last_update is None else {"last": population.last_update},
+            )
+    names = [column.name for probe in probes for column in probe.columns]
+    return {name: columns[name].cpu().double().numpy() for name in names}

@@ -77,6 +77,13 @@ class LiveView:
             self._data[split] = self._batch(self._order(split))
         return self._data[split]
 
+    def drawn(self, split: Split, count: int) -> Batch:
+        order = self._order(split)
+        if count >= len(order):
+            return self.data(split)
+        chosen = random.permutation(random.key(self.fields["seed"], "sample").to(order.device), len(order))
+        return self._batch(order[chosen[:count]])
+
     def logits(self, split: Split) -> Float[Tensor, "N *T C"]:
         return self._evaluated(split)[0]
 
@@ -114,9 +121,13 @@ class LiveView:
 
     def sample_loss_at(self, flat: Float[Tensor, " P"]) -> Float[Tensor, ""]:
         """The objective on the examples of :meth:`passage` with other parameters; differentiable."""
+        return self.loss_on(self.passage().batch, flat)
+
+    def loss_on(self, batch: Batch, flat: Float[Tensor, " P"]) -> Float[Tensor, ""]:
+        """The objective on any examples with any parameters, in evaluation mode; differentiable."""
         params = self.layout.unflatten(flat)
         return self._objective(
-            lambda inputs: self._program.network(params, self._buffers, inputs, SILENT), self.passage().batch
+            lambda inputs: self._program.network(params, self._buffers, inputs, SILENT), batch
         )
 
     def last_update(self) -> Float[Tensor, " P"]:
@@ -186,10 +197,13 @@ class LiveView:
 
     def loss_at(self, split: Split, flat: Float[Tensor, " P"]) -> Float[Tensor, ""]:
         """The objective on the whole split with other parameters, in evaluation mode; differentiable."""
-        params = self.layout.unflatten(flat)
-        return self._objective(
-            lambda inputs: self._program.network(params, self._buffers, inputs, SILENT), self.data(split)
-        )
+        return self.loss_on(self.data(split), flat)
+
+    def size(self, split: Split) -> int:
+        return self._program.task.size(split)
+
+    def examples(self, split: Split, places: Int64[Tensor, " B"]) -> Batch:
+        return self._batch(self._order(split)[places])
 
     def credit(self, batch: Batch) -> Mapping[str, Float[Tensor, "B ..."]]:
         """What the rule tells each site, per example (:func:`epochal.core.tensors.rule.credit_at_sites`)."""

@@ -32,7 +32,7 @@ def assemble(members: Sequence[Spec], task: Task, network: Network) -> Program:
         network=network,
         task=task,
         objective=objective_of(spec, task),
-        rule=rule_of(spec, task.num_classes),
+        rule=rule_of(spec, task.num_classes, task),
         transform=transform_of(spec, network.layout),
         learning_rate=learning_rate_of(spec),
         fields=field_tensors(members, streams=_streams(spec), device=device),

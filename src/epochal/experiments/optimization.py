@@ -13,6 +13,7 @@ from epochal.core.values.optimization import Optimization
 from epochal.core.values.source import is_own
 from epochal.core.values.spec import Spec
 from epochal.engine.program import LearningRate
+from epochal.experiments.adversary import trained_against
 from epochal.experiments.own_code import load_rule
 from epochal.optim.chain import chain
 from epochal.optim.clip import Clip
@@ -22,6 +23,7 @@ from epochal.optim.noise import UpdateNoise
 from epochal.optim.norm import ConstantNorm
 from epochal.optim.orthogonal import OrthogonalGradient
 from epochal.optim.schedule import cosine, one_later, schedule, step_decay, warm_up
+from epochal.optim.scope import groups
 from epochal.rules.wrappers.random_targets import RandomTargets
 from epochal.rules.wrappers.sam import SAM
 from epochal.rules.wrappers.weight_noise import WeightNoise
@@ -51,10 +53,12 @@ def _compared(spec: Optimization, task: Task) -> dict[str, object]:
     return {"factor": factor, "count": count}
 
 
-def rule_of(spec: Spec, num_classes: int) -> Rule:
-    """The rule by name or a user's own; on random targets, at noisy weights, at the worst point nearby."""
+def rule_of(spec: Spec, num_classes: int, task: Task) -> Rule:
+    """The rule by name or a user's own; on random targets, on adversarial examples, at noisy weights, at the
+    worst point nearby.
+    """
     rule = load_rule(spec.rule, spec.code) if is_own(spec.rule) else _named_rule(spec)
-    active = spec.active_parts()
+    rule, active = trained_against(spec, task, rule), spec.active_parts()
     if spec.random_targets:
         rule = RandomTargets(rule, num_classes)
     if "weight_noise" in active:
@@ -91,6 +95,7 @@ def _link(name: str, spec: Optimization, layout: Layout) -> Transform:
         case "grokfast_ma":
             return GrokfastMA(spec.grokfast_window)
         case "clip":
+            groups(layout, spec.gradient_clip_scope)  # so that a scope without groups is refused here
             return Clip(spec.gradient_clip_scope)
         case "update_noise":
             return UpdateNoise()

@@ -32,6 +32,8 @@ def member_spec(run: Run, member: int) -> Spec:
         for digest, path in run.spec["fields"].get("code", {}).items()
     }
     fields = {**run.spec["fields"], **varied, "code": copies}
+    if "adam_epsilon" not in fields and "epsilon" in fields:  # what it was called in earlier runs
+        fields["adam_epsilon"] = fields.pop("epsilon")
     return catalog.find(run.spec["experiment"]).spec_class.model_validate(fields)
 
 

@@ -23,7 +23,8 @@ from epochal.core.values.errors import UserError
 from epochal.experiments.images.prepare import image_set
 from epochal.models.images.resmlp import ResMLP
 from epochal.objectives.cross_entropy import negative_log_likelihood
-from epochal.tasks.images import Images, Normalization
+from epochal.tasks.datasets.normalization import Normalization
+from epochal.tasks.images import Images
 
 KEYS = ("state_dict", "Bs", "test_acc")
 SAMPLES = 2048

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
@@ -22,6 +22,8 @@ from epochal.experiments.own_code import explained
 from epochal.experiments.probes import load_probe
 from epochal.experiments.restore import member_spec, program_of
 from epochal.launch.execute import declared
+from epochal.launch.heap import kept_heap
+from epochal.store.calibration import calibrated
 from epochal.store.probe_tables import KEYS, ProbeTable, store_code
 from epochal.store.run import Run
 from epochal.store.schema import polars_schema
@@ -36,6 +38,8 @@ class Measurement:
 
     probe: ConfiguredProbe
     table: ProbeTable
+    calibrated: Mapping[str, object] = field(default_factory=dict)
+    """Options that nobody gave and that calibration.json has."""
 
 
 def measurement(run: Run, name: str, options: Mapping[str, object], prefix: str = "") -> Measurement:
@@ -49,7 +53,9 @@ def measurement(run: Run, name: str, options: Mapping[str, object], prefix: str 
     entry, code = _entry(run, name)
     token, label = split_entry(entry)
     found = load_probe(token, code)
-    probe = found.configured(parse_options(found.options, options, found.name, prefix), label)
+    known = calibrated(run) if found.name == "llc" else {}
+    taken = {name: value for name, value in known.items() if name not in options}
+    probe = found.configured(parse_options(found.options, taken | dict(options), found.name, prefix), label)
     source = parts_of(token)[1] if is_own(token) else ""
     if source:
         copy = copy_name(code[source], source)
@@ -66,7 +72,7 @@ def measurement(run: Run, name: str, options: Mapping[str, object], prefix: str 
         columns=declared([probe]),
         about=about,
     )
-    return Measurement(probe=probe, table=table)
+    return Measurement(probe=probe, table=table, calibrated=taken)
 
 
 def measure_snapshots(
@@ -93,7 +99,7 @@ def measure_snapshots(
     there = set(old.select("member", "step").iter_rows())
     work = list(_work(run, members, steps, there))
     try:
-        with _threads(run):
+        with _threads(run), kept_heap():
             for pack, group, due in _grouped(work):
                 program = program_of(run, group, executor=run.spec["executors"][pack])
                 start = initial_population(program)
@@ -170,6 +176,23 @@ def _rows(
     members: Sequence[int],
     step: int,
 ) -> pl.DataFrame:
+    population, diverged = population_at(run, program, start, pack, members, step)
+    with explained():
+        values = measure(program, population, [probe])
+    alive = [place for place, member in enumerate(members) if member not in diverged]
+    table: dict[str, Any] = {
+        "member": [members[place] for place in alive],
+        "step": [step] * len(alive),
+        "epoch": [step / program.steps_per_epoch] * len(alive),
+    }
+    table |= {column: [array[place].tolist() for place in alive] for column, array in values.items()}
+    return pl.DataFrame(table, schema=polars_schema({**KEYS, **declared([probe])}))
+
+
+def population_at(
+    run: Run, program: Program, start: Population, pack: int, members: Sequence[int], step: int
+) -> tuple[Population, frozenset[int]]:
+    """These members of a pack as they stood at a snapshot, and which had diverged."""
     stored = load_snapshot(run.paths.snapshots, pack, step)
     rows = [stored.members.index(member) for member in members]
     tensors = {
@@ -187,17 +210,7 @@ def _rows(
         memory=memory or start.memory,
         objective=objective or start.objective,
     )
-    with explained():
-        values = measure(program, population, [probe])
-    diverged = set(stored.meta.get("diverged", ()))
-    alive = [place for place, member in enumerate(members) if member not in diverged]
-    table: dict[str, Any] = {
-        "member": [members[place] for place in alive],
-        "step": [step] * len(alive),
-        "epoch": [step / program.steps_per_epoch] * len(alive),
-    }
-    table |= {column: [array[place].tolist() for place in alive] for column, array in values.items()}
-    return pl.DataFrame(table, schema=polars_schema({**KEYS, **declared([probe])}))
+    return population, frozenset(stored.meta.get("diverged", ()))
 
 
 def _labels(program: Program, start: Population, probe: ConfiguredProbe) -> dict[str, list[str]]:

@@ -26,6 +26,12 @@ from epochal.core.values.errors import UserError
 from epochal.models.initialization import Start, initializer
 
 CHANNEL_DROPOUT = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+NON_LINEARITIES = (
+    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish,
+    nn.Softplus, nn.Tanh, nn.Sigmoid, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid,
+)  # fmt: skip
+"""Those whose inputs a watcher is told; who calls functions instead has to tell them."""
+
 UNSUPPORTED = (nn.AlphaDropout, nn.FeatureAlphaDropout, nn.RReLU, nn.SyncBatchNorm)
 
 
@@ -95,6 +101,8 @@ def adapted(module: nn.Module) -> Forward:
             layer.flatten_parameters = _nothing  # type: ignore[method-assign]  # cuDNN would move the members' weights elsewhere
         if site:
             layer.register_forward_hook(partial(_visit, now, site))
+        if isinstance(layer, NON_LINEARITIES):
+            layer.register_forward_pre_hook(partial(_watch, now, site))
 
     def forward(inputs: Tensor, tap: Tap = SILENT) -> Tensor:
         if module.training != tap.training:
@@ -130,6 +138,11 @@ def _visit(now: _Pass, site: str, _layer: nn.Module, _inputs: Any, output: Any) 
     if now.tap.edit is None or not isinstance(output, Tensor):
         return None
     return now.tap(now.site(site, "visit"), output)
+
+
+def _watch(now: _Pass, site: str, _layer: nn.Module, inputs: Any) -> None:
+    if now.tap.watch is not None:
+        now.tap.watch(now.site(site, "watch"), inputs[0])
 
 
 def _dropout(now: _Pass, site: str, layer: Any, h: Tensor) -> Tensor:

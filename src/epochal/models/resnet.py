@@ -2,7 +2,7 @@
 
 Both take images ``[B, channels, H, W]`` and give logits. Sites: ``stem`` (after the first convolution and
 what belongs to it), ``layerN.I`` (after block I of stage N, N 1 to 4, I 0 or 1), ``pool [B, D]`` (mean over
-places).
+places). Units before ReLU: ``layerN.I.first`` and ``layerN.I.second``, in torchvision's shape also ``stem``.
 ``width`` is the number of channels of the first stage; the others have twice, four and eight times as many.
 
 Source: He et al. 2016, "Deep residual learning for image recognition", table 1 and section 3.3 (option B),
@@ -52,7 +52,7 @@ class ResNet18(nn.Module):
         self.fc = nn.Linear(8 * width, num_classes)
 
     def forward(self, images: Float[Tensor, "B channels H W"], tap: Tap = SILENT) -> Float[Tensor, "B C"]:
-        h = relu(self.bn1(self.conv1(images), tap))
+        h = relu(tap.before("stem", self.bn1(tap.enter(self.conv1, images), tap)))
         if self.is_large:
             h = nn.functional.max_pool2d(h, 3, 2, 1)
         return dense(self.fc, _stages(self, tap("stem", h), tap))
@@ -77,7 +77,7 @@ class PreActivationResNet18(nn.Module):
         self.linear = nn.Linear(8 * width, num_classes)
 
     def forward(self, images: Float[Tensor, "B channels H W"], tap: Tap = SILENT) -> Float[Tensor, "B C"]:
-        return dense(self.linear, _stages(self, tap("stem", self.conv1(images)), tap))
+        return dense(self.linear, _stages(self, tap("stem", tap.enter(self.conv1, images)), tap))
 
 
 class Block(nn.Module):
@@ -97,13 +97,13 @@ class Block(nn.Module):
             else None
         )
 
-    def forward(self, h: Float[Tensor, "B _ _ _"], tap: Tap) -> Float[Tensor, "B _ _ _"]:
-        out = relu(self.bn1(self.conv1(h), tap))
+    def forward(self, h: Float[Tensor, "B _ _ _"], tap: Tap, site: str) -> Float[Tensor, "B _ _ _"]:
+        out = relu(tap.before(f"{site}.first", self.bn1(self.conv1(h), tap)))
         out = self.bn2(self.conv2(out), tap)
         if self.downsample is not None:
             convolution, normalise = self.downsample
             h = normalise(convolution(h), tap)
-        return relu(h + out)
+        return relu(tap.before(f"{site}.second", h + out))
 
 
 class PreActivationBlock(nn.Module):
@@ -121,10 +121,10 @@ class PreActivationBlock(nn.Module):
             else None
         )
 
-    def forward(self, h: Float[Tensor, "B _ _ _"], tap: Tap) -> Float[Tensor, "B _ _ _"]:
-        a = relu(self.bn1(h, tap))
+    def forward(self, h: Float[Tensor, "B _ _ _"], tap: Tap, site: str) -> Float[Tensor, "B _ _ _"]:
+        a = relu(tap.before(f"{site}.first", self.bn1(h, tap)))
         shortcut = h if self.shortcut is None else self.shortcut[0](a)
-        out: Tensor = self.conv2(relu(self.bn2(self.conv1(a), tap)))
+        out: Tensor = self.conv2(relu(tap.before(f"{site}.second", self.bn2(self.conv1(a), tap))))
         return shortcut + out
 
 
@@ -153,6 +153,7 @@ def _stage(
 def _stages(net: ResNet18 | PreActivationResNet18, h: Tensor, tap: Tap) -> Float[Tensor, "B D"]:
     for number, stage in enumerate((net.layer1, net.layer2, net.layer3, net.layer4), start=1):
         for place, block in enumerate(stage):
-            h = tap(f"layer{number}.{place}", block(h, tap))
+            site = f"layer{number}.{place}"
+            h = tap(site, block(h, tap, site))
     pooled: Tensor = tap("pool", h.mean((-2, -1)))
     return pooled

@@ -15,7 +15,7 @@ class Clip:
     """``g min(1, c / (|g| + 1e-6))``, c = ``gradient_clip``. Reads ``gradient_clip``.
 
     c = 0 leaves a member's gradient alone. ``scope`` says whose norm is meant: the whole gradient's, as
-    usual, or that of each block or each tensor.
+    usual, or that of each repeated block (a residual block; nothing else is clipped), module or tensor.
 
     Source: Pascanu, Mikolov & Bengio 2013, with the 1e-6 of ``torch.nn.utils.clip_grad_norm_``.
     """

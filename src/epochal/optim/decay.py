@@ -48,6 +48,10 @@ class DecayToZero:
     ) -> tuple[Float[Tensor, "M P"], State]:
         return delta.addcmul_(context.flat, _strength(context, delta).neg()), state
 
+    def addend(self, context: Context) -> Float[Tensor, "M P"]:
+        """What it adds, whatever the update is."""
+        return context.flat * _strength(context, context.flat).neg()
+
 
 @dataclass(frozen=True)
 class DecayToInitial:

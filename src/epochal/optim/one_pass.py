@@ -24,13 +24,14 @@ def adam(
     square: Float[Tensor, "M P"],
     hyperparameters: list[Rows],
     time: int,
+    onto: Float[Tensor, "M P"] | None = None,
 ) -> Float[Tensor, "M P"]:
     """The update ``-lr m_hat / (sqrt(v_hat) + epsilon)``; ``mean`` and ``square`` move in place.
 
-    The kernel subtracts from parameters; parameters of zero give the update itself. It reads and writes 8
-    numbers per parameter where the same in single operations takes 21.
+    The kernel subtracts from parameters; parameters of zero, or what another link adds (``onto``), give the
+    update itself. It reads and writes 8 numbers per parameter where single operations take 21.
     """
-    delta = torch.zeros_like(gradient)
+    delta = torch.zeros_like(gradient) if onto is None else onto
     steps = torch.tensor(float(time))
     for chosen in dict.fromkeys(hyperparameters):
         lr, beta1, beta2, epsilon = chosen

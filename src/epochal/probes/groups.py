@@ -1,6 +1,7 @@
 """Who is served: accuracy by group of target and cue, of the worst group, by class; area under the ROC."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from epochal.core.tensors.task import Split
 from epochal.core.tensors.view import View
 from epochal.core.values.options import Options
 from epochal.probes.shortcuts import needs
-from epochal.probes.shortcuts.example import core_reader, cued, patch_reader
+from epochal.probes.shortcuts.example import CorneredImages, core_reader, cued, patch_reader
 from epochal.probes.shortcuts.roc import area
 from epochal.probes.shortcuts.shares import is_in, lowest, mean_of_defined, mean_where, per_group
 
@@ -30,8 +31,10 @@ class GroupOptions(Options):
 
 
 def _labels(options: GroupOptions, view: View) -> Mapping[str, Sequence[str]]:
-    names = [f"target {c} {cue}" for c in range(view.task.num_classes) for cue in ("conflicting", "aligned")]
-    return {"group_accuracy": names}
+    classes = [f"target {c}" for c in range(view.task.num_classes)]
+    if not needs.has_cue(view.task):
+        return {"group_accuracy": classes}
+    return {"group_accuracy": [f"{name} {cue}" for name in classes for cue in ("conflicting", "aligned")]}
 
 
 @probe(
@@ -43,26 +46,32 @@ def _labels(options: GroupOptions, view: View) -> Mapping[str, Sequence[str]]:
     cost="logits shared with loss",
     source="Sagawa et al. 2020 (worst group); auc: Mann-Whitney, one against the rest",
     labels=_labels,
-    requires=needs.a_cue("groups"),
+    requires=needs.images("groups"),
 )
 def groups(options: GroupOptions, view: View) -> dict[str, Tensor]:
     """Groups are 2 * target + (the cue's code is the target): conflicting and aligned examples of each class.
+
+    Without a cue they are the classes.
 
     ``worst_group_accuracy`` is the smallest of the groups that occur, ``balanced_accuracy`` the mean over
     classes that occur, ``core_accuracy`` against the clean label. ``auc`` of several classes is the mean over
     classes; a tie counts 1/2. What has no examples is NaN.
     """
     batch, logits = view.data(options.split), view.logits(options.split)
-    targets, group = batch.targets, batch.factors["group"]
-    is_aligned = batch.factors["is_aligned"].bool()
-    predicted, num = logits.argmax(-1), view.task.num_classes
+    targets, predicted, num = batch.targets, logits.argmax(-1), view.task.num_classes
     is_right = predicted == targets
-    by_group = per_group(is_right, group, 2 * num)
+    if needs.has_cue(view.task):
+        by_group = per_group(is_right, batch.factors["group"], 2 * num)
+        is_aligned = batch.factors["is_aligned"].bool()
+    else:
+        by_group = per_group(is_right, targets, num)
+        is_aligned = None
+    nothing = by_group.new_full((), torch.nan)
     return {
         "group_accuracy": by_group,
         "worst_group_accuracy": lowest(by_group),
-        "aligned_accuracy": mean_where(is_right, is_aligned),
-        "conflicting_accuracy": mean_where(is_right, ~is_aligned),
+        "aligned_accuracy": nothing if is_aligned is None else mean_where(is_right, is_aligned),
+        "conflicting_accuracy": nothing if is_aligned is None else mean_where(is_right, ~is_aligned),
         "balanced_accuracy": mean_of_defined(per_group(is_right, targets, num)),
         "core_accuracy": (predicted == batch.factors["label"]).double().mean(),
         "auc": _auc(logits.double(), targets, num),
@@ -94,3 +103,5 @@ def truth() -> Iterator[tuple[Any, ...]]:
     agreeing = [place // 2 % 2 for place in range(16)]
     nan = float("nan")
     yield cued(patch_reader, code=agreeing), expected([nan, 1.0, nan, 1.0])
+    without = replace(cued(patch_reader), given_task=CorneredImages(cue_kind="none"))
+    yield without, expected([0.5, 0.5], **guess, aligned_accuracy=nan, conflicting_accuracy=nan)

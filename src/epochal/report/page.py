@@ -19,6 +19,7 @@ from epochal.report.charts import VIRIDIS, legend_values, palette, panel_json, p
 from epochal.report.figures import page_figures
 from epochal.report.files import Format, save_figure
 from epochal.report.finding_rows import finding_row
+from epochal.report.masking import masked_gradients
 from epochal.report.reading import RunLike, as_text, is_replicate, member_table, varied_fields
 from epochal.report.result_tables import table_shown
 from epochal.report.run_findings import RunFindings, findings_of, keep_findings
@@ -60,6 +61,7 @@ def page(run: RunLike, specs: Sequence[FigureSpec], said: RunFindings | None = N
         run=run,
         sentences=_sentences(run, rows),
         is_unfinished=not run.is_done and (run.members["outcome"] == "running").any(),
+        warnings=masked_gradients(run),
         rows=rows,
         groups=group_rows(run) if len(rows) > 1 else [],
         is_seeds_only=all(map(is_replicate, varied_fields(run))),

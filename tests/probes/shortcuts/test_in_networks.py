@@ -118,7 +118,7 @@ def test_a_run_records_all_of_them_under_labels_of_their_own(tmp_path: Path) -> 
     assert names[:3] == ["target 0 conflicting", "target 0 aligned", "target 1 conflicting"]
 
 
-@pytest.mark.parametrize("name", ["cue_flip", "groups", "saliency", "decodability", "last_layer_retraining"])
+@pytest.mark.parametrize("name", ["cue_flip", "saliency", "decodability", "last_layer_retraining"])
 def test_without_a_cue_one_line_says_so_and_nothing_is_written(name: str, tmp_path: Path) -> None:
     plain: dict[str, Any] = {
         "data": "digits", "n_train": 80, "width": 8, "max_steps": 2, "threads": 1,

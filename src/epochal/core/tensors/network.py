@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -91,7 +92,7 @@ class Network:
         other, forward = copy.copy(self), self._forward
 
         def shifted(inputs: Tensor, tap: Tap) -> Tensor:
-            evaluating = Tap(edit=lambda site, h: tap(site, h + shifts[site]), key=tap.key)
+            evaluating = replace(tap, training=False, edit=lambda site, h: tap(site, h + shifts[site]))
             return forward(inputs, evaluating)
 
         other._forward = shifted

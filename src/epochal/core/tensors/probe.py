@@ -42,7 +42,8 @@ class Probe:
     """A measure with its declaration. ``measure`` runs under ``vmap`` over members.
 
     ``columns_of`` gives the columns from the options. ``requires`` refuses tasks that the probe cannot
-    measure; it is asked before a run directory exists.
+    measure; it is asked before a run directory exists. One that ``is_apart`` runs once per member instead,
+    and may do what ``vmap`` cannot: draw from generators of its own, look at numbers.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Probe:
     options: type[Options] = NoOptions
     labels: Labels | None = None
     requires: Requires | None = None
+    is_apart: bool = False
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -133,6 +135,7 @@ def probe(
     source: str,
     labels: Labels | None = None,
     requires: Requires | None = None,
+    is_apart: bool = False,
 ) -> Callable[[Measure], Probe]:
     """Declares a function ``(options, view) -> {column: value}`` as a probe of the same name.
 
@@ -140,7 +143,7 @@ def probe(
     options to one of these. The annotation of the
     function's first argument is the model of its options; without one it has none. ``labels(options, view)``
     names the places of arrays, where they are no plain numbers. ``requires(options, task)`` raises a
-    ``UserError`` for tasks without what the probe needs.
+    ``UserError`` for tasks without what the probe needs. ``is_apart`` measures members one by one.
 
     Raises:
         UserError: the function takes other arguments.
@@ -165,6 +168,7 @@ def probe(
             options=_options_of(measure, name),
             labels=labels,
             requires=requires,
+            is_apart=is_apart,
         )
 
     return declare

@@ -16,7 +16,7 @@ import math
 from functools import cache, lru_cache
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from epochal.core.tensors.precision import wide
@@ -81,6 +81,19 @@ def bernoulli(
         largest = ((math.ceil(probability * 2.0**52 - 0.5) - 1) << 12) + 0xFFF
         return (bits(key, index) ^ _LOWEST) <= largest - 2**63
     return uniform(key, index, wide(key.device)) < probability
+
+
+def mask(key: Int64[Tensor, ""], shape: Shape, probability: float) -> Bool[Tensor, "..."]:
+    """True with the given probability to 2^-32, independently at each place: two decisions per hashed word.
+
+    Takes half of the time of :func:`bernoulli`, whose decisions are known by their index one by one.
+    """
+    count = math.prod(shape)
+    largest = round(probability * 2.0**32) - 1 - 2**31  # of the signed halves for which it is true
+    if largest < -(2**31):
+        return torch.zeros(shape, dtype=torch.bool, device=key.device)
+    halves = bits(key, ((count + 1) // 2,)).view(torch.int32)
+    return (halves[:count] <= largest).reshape(shape)
 
 
 def permutation(key: Key, size: int) -> Int64[Tensor, "*keys size"]:

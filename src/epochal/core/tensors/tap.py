@@ -3,6 +3,10 @@
 A model calls ``h = tap("block.0", h)`` at each of its named sites. The silent tap gives ``h`` back; a
 recording one keeps it; an edit may detach, replace or add to it (local rules, interventions, gradients
 with respect to a site by adding zeros).
+
+Beside the sites there is a silent channel: what a unit gets before its non-linearity (``before``), and the
+linear map that the inputs meet first (``enter``). No rule acts there and nothing is recorded; both cost a
+comparison with None where nobody listens.
 """
 
 from collections.abc import Callable
@@ -18,6 +22,16 @@ from epochal.core.tensors.random import Key
 
 Edit = Callable[[str, Tensor], Tensor]
 
+Watch = Callable[[str, Tensor], None]
+"""Told the pre-activations of a layer of units. They are to be read at once: the non-linearity may work in
+place. A layer that is used at several positions in turn is named once per position."""
+
+Linear = Callable[[Tensor], Tensor]
+"""``x -> W x + b``, row by row."""
+
+Entry = Callable[[Linear, Tensor], Tensor]
+"""Gives what a network's first linear map makes of its inputs, row by row, in whatever way it knows."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tap:
@@ -29,9 +43,24 @@ class Tap:
     training: bool = False
     edit: Edit | None = None
     key: Key | None = None
+    watch: Watch | None = None
+    entry: Entry | None = None
 
     def __call__(self, site: str, activation: Tensor) -> Tensor:
         return activation if self.edit is None else self.edit(site, activation)
+
+    def before(self, units: str, pre_activation: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """``relu(tap.before("layer.0", z))``: tells who watches about ``z``, and gives it back unchanged."""
+        if self.watch is not None:
+            self.watch(units, pre_activation)
+        return pre_activation
+
+    def enter(self, linear: Linear, inputs: Tensor) -> Tensor:
+        """``linear(inputs)``, of the map that the inputs of a network meet before anything else.
+
+        Who knows how the inputs hang together may have its rows for less (:data:`Entry`).
+        """
+        return linear(inputs) if self.entry is None else self.entry(linear, inputs)
 
     def dropout(
         self, site: str, activation: Float[Tensor, "*shape"], rate: float | Float[Tensor, ""]
@@ -52,7 +81,7 @@ class Tap:
             keep = 1.0 - rate.to(activation.device, exact)
             mask = torch.where(random.bernoulli(own, shape, keep), 1.0 / keep, 0.0).to(activation.dtype)
         else:
-            is_kept = random.bernoulli(own, shape, 1.0 - rate)
+            is_kept = random.mask(own, shape, 1.0 - rate)
             scale = torch.tensor(1.0 / (1.0 - rate), dtype=exact, device=activation.device)
             mask = is_kept.to(activation.dtype).mul_(scale.to(activation.dtype))
         return activation * mask

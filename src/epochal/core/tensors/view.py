@@ -54,6 +54,10 @@ class View(Protocol):
         """All examples of a split at once: for sets that fit in memory once per member."""
         ...
 
+    def drawn(self, split: Split, count: int) -> Batch:
+        """So many random examples of a split, all of it where it has no more; the same ones at each step."""
+        ...
+
     def logits(self, split: Split) -> Float[Tensor, "N *T C"]: ...
 
     def targets(self, split: Split) -> Int64[Tensor, "N *T"]:
@@ -88,6 +92,10 @@ class View(Protocol):
         """
         ...
 
+    def loss_on(self, batch: Batch, flat: Float[Tensor, " P"]) -> Float[Tensor, ""]:
+        """The objective on any examples with any parameters, in evaluation mode; differentiable."""
+        ...
+
     def loss_gradient(self, split: Split) -> Float[Tensor, " P"]: ...
 
     @property
@@ -103,6 +111,14 @@ class View(Protocol):
         """The objective on the whole split with other parameters, in evaluation mode; differentiable."""
         ...
 
+    def size(self, split: Split) -> int:
+        """How many examples a split has."""
+        ...
+
+    def examples(self, split: Split, places: Int64[Tensor, " B"]) -> Batch:
+        """Those at these places of the order of :meth:`logits`."""
+        ...
+
 
 @dataclass(kw_only=True)
 class GivenView:
@@ -111,7 +127,7 @@ class GivenView:
     ``given_logits`` and ``given_targets`` hold one tensor per split, ``given_gradients`` one vector,
     ``given_activations`` one tensor per split and site; ``given_inputs`` and ``given_factors`` are what
     ``data`` holds besides targets, ``given_loss`` the objective as a function of the parameters,
-    ``given_network`` the logits as a function of inputs and tap;
+    ``given_batch_loss`` also of the examples; ``given_network`` the logits as a function of inputs and tap;
     ``given_credit`` is one tensor per site, ``given_memory`` the rule's.
     """
 
@@ -127,6 +143,7 @@ class GivenView:
     given_inputs: dict[str, Any] = field(default_factory=dict)
     given_factors: dict[str, dict[str, Any]] = field(default_factory=dict)
     given_loss: Callable[[Tensor], Tensor] | None = None
+    given_batch_loss: Callable[[Batch, Tensor], Tensor] | None = None
     given_network: Callable[[Tensor, Tap], Tensor] | None = None
     given_passage: Passage | None = None
     given_update: Tensor | None = None
@@ -167,6 +184,10 @@ class GivenView:
             factors={name: torch.as_tensor(of) for name, of in self.given_factors.get(split, {}).items()},
         )
 
+    def drawn(self, split: Split, count: int) -> Batch:
+        """The first ones."""
+        return self.examples(split, torch.arange(min(count, self.size(split))))
+
     def logits(self, split: Split) -> Float[Tensor, "N *T C"]:
         return torch.as_tensor(self.given_logits[split])
 
@@ -194,6 +215,9 @@ class GivenView:
     def sample_loss_at(self, flat: Float[Tensor, " P"]) -> Float[Tensor, ""]:
         return self.loss_at("val", flat)
 
+    def loss_on(self, batch: Batch, flat: Float[Tensor, " P"]) -> Float[Tensor, ""]:
+        return self.given_batch_loss(batch, flat) if self.given_batch_loss else self.loss_at("train", flat)
+
     def last_update(self) -> Float[Tensor, " P"]:
         return torch.zeros_like(self.flat) if self.given_update is None else self.given_update
 
@@ -211,3 +235,15 @@ class GivenView:
         if self.given_loss is None:
             raise UserError("this view was given no loss: GivenView(given_loss=lambda flat: ...)")
         return self.given_loss(flat)
+
+    def size(self, split: Split) -> int:
+        return len(self.given_targets[split])
+
+    def examples(self, split: Split, places: Int64[Tensor, " B"]) -> Batch:
+        whole = self.data(split)
+        return Batch(
+            inputs=whole.inputs[places],
+            targets=whole.targets[places],
+            weight=whole.weight[places],
+            factors={name: of[places] for name, of in whole.factors.items()},
+        )

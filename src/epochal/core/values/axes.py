@@ -8,6 +8,7 @@ text                   values                                      note
 ``0:10:2``             0, 2, 4, 6, 8
 ``0.3:0.8:0.1``        0.3, 0.4, 0.5, 0.6, 0.7                     decimal arithmetic, half-open
 ``log(1e-4,1e-2,5)``   1e-4, ..., 1e-2, five of them               both ends included
+``8/255``              0.03137254901960784                         where a number may be broken
 ``zip(x=1,2,y=a,b)``   (x=1, y=a), (x=2, y=b)                      lists paired, not multiplied
 =====================  ==========================================  ==========================
 """
@@ -23,6 +24,7 @@ MAX_VALUES = 100_000
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?"
 _RANGE = re.compile(rf"({_NUMBER}):({_NUMBER})(?::({_NUMBER}))?")
 _LOG = re.compile(rf"log\(\s*({_NUMBER})\s*,\s*({_NUMBER})\s*,\s*(\d{{1,9}})\s*\)")
+_FRACTION = re.compile(rf"({_NUMBER})\s*/\s*({_NUMBER})")
 _ZIP = re.compile(r"zip\((.*)\)", re.DOTALL)
 
 
@@ -43,6 +45,21 @@ def expand(text: str, *, numeric: bool) -> list[str]:
     if numeric and len(parts) > 1:
         return [value for part in parts for value in expand(part, numeric=True)]
     return parts
+
+
+def fraction(text: str) -> float | None:
+    """``8/255`` as the nearest number; None for what is no fraction.
+
+    Raises:
+        ValueError: the denominator is 0.
+    """
+    match = _FRACTION.fullmatch(text.strip())
+    if match is None:
+        return None
+    over, under = float(match[1]), float(match[2])
+    if under == 0:
+        raise ValueError("divides by 0; write a fraction such as 8/255")
+    return over / under
 
 
 def split_zip(text: str) -> list[tuple[str, str]] | None:

@@ -69,7 +69,7 @@ class Optimization(BaseModel):
     beta2: float = vary(
         0.98, "decay of the running mean of squared gradients", ge=0, lt=1, source="Power et al. 2022"
     )
-    epsilon: float = vary(1e-8, "added to the root of the second moment", gt=0)
+    adam_epsilon: float = vary(1e-8, "added to the root of the second moment", gt=0)
     momentum: float = vary(0.9, "of sgd", ge=0, lt=1)
     nesterov: bool = static(False, "Nesterov's form of sgd's momentum")
     rmsprop_alpha: float = vary(0.99, "decay of rmsprop's running mean of squared gradients", ge=0, lt=1)
@@ -79,8 +79,9 @@ class Optimization(BaseModel):
     )
 
     gradient_clip: float = vary(0.0, "largest gradient norm; 0 = no clipping", ge=0)
-    gradient_clip_scope: Literal["member", "block", "tensor"] = static(
-        "member", "whose norm is clipped: all, each block, each tensor"
+    gradient_clip_scope: Literal["member", "repeated", "block", "tensor"] = static(
+        "member",
+        "whose norm is clipped: all, each repeated block (the rest is not), each module, each tensor",
     )
     grokfast: Literal["off", "ema", "ma"] = static(
         "off", "low-pass filter that amplifies slow gradients", source="Lee et al. 2024"

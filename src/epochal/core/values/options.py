@@ -1,7 +1,7 @@
 """Options of a probe: a frozen, typed model, filled from text or from Python values."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -34,7 +34,10 @@ def parse_options(kind: type[Options], given: Mapping[str, object], probe: str, 
         elif name not in kind.model_fields:
             lines.append(f"{prefix}{name} is unknown{did_you_mean(name, kind.model_fields)}")
         else:
-            values[name] = _read(kind.model_fields[name].annotation, value)
+            try:
+                values[name] = _read(kind.model_fields[name].annotation, value)
+            except ValueError as error:
+                lines.append(f"{prefix}{name}={value} {error}")
     try:
         options = kind.model_validate(values)
     except ValidationError as error:
@@ -56,5 +59,6 @@ def _read(annotation: Any, value: object) -> object:
         return value
     kinds = alternatives(annotation)
     if any(get_origin(kind) in (tuple, list, Sequence) or kind in (tuple, list) for kind in kinds):
-        return [item.strip() for item in value.split(",") if item.strip()]
+        items = {part for kind in kinds for part in get_args(kind)}
+        return [value_of(item.strip(), items) for item in value.split(",") if item.strip()]
     return value_of(value, kinds)

@@ -10,10 +10,11 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import core_schema
 
 ALLOWED = (
-    "a whole number of steps such as 50, of epochs such as 2ep, log:20 (20 per decade), at:1ep (epoch 1), "
-    "or a sum: 50+log:20"
+    "a whole number of steps such as 50, of epochs such as 2ep, log:20 (20 per decade), log(1,1000,50) (50 "
+    "from 1 to 1000), at:1ep (epoch 1), or a sum: 50+log:20"
 )
 
+_SPACED = re.compile(r"log\((\d{1,12}),(\d{1,12}),(\d{1,6})\)")
 _PART = re.compile(r"(?P<kind>log:|at:)?(?P<number>\d{1,12})(?P<epochs>ep)?")
 _NAMES = {
     (None, None): "every",
@@ -26,7 +27,8 @@ _NAMES = {
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
     """Steps 0 and ``max_steps``, and in between every ``every`` steps, every ``every_epochs`` epochs,
-    ``per_decade`` steps in each decade, and after epoch ``at_epoch``.
+    ``per_decade`` steps in each decade, and after epoch ``at_epoch``; ``spaced`` (first, last, count) are
+    that many numbers of equal ratio, rounded down, those that are equal or beyond ``max_steps`` left out.
 
     Log-spaced steps do not depend on ``max_steps``, so that a longer run repeats the records of a
     shorter one. Zero means "none of this kind".
@@ -36,6 +38,7 @@ class Schedule:
     every_epochs: int = 0
     per_decade: int = 0
     at_epoch: int = 0
+    spaced: tuple[int, int, int] | None = None
 
     def steps(self, max_steps: int, steps_per_epoch: int) -> NDArray[np.int64]:
         """Increasing steps in ``[0, max_steps]``, both ends included."""
@@ -49,6 +52,11 @@ class Schedule:
             chosen.append(np.rint(10.0**exponents).astype(np.int64))
         if self.at_epoch:
             chosen.append(np.array([self.at_epoch * steps_per_epoch]))
+        if self.spaced:
+            first, last, count = self.spaced
+            ratios = np.linspace(np.log10(first), np.log10(last), count)
+            # Ends are whole numbers, which a power of ten may just miss.
+            chosen.append(np.floor(10.0**ratios + 1e-6).astype(np.int64))
         steps = np.unique(np.concatenate(chosen))
         return steps[steps <= max_steps].astype(np.int64)
 
@@ -65,8 +73,14 @@ class Schedule:
             given = str(given)
         if not isinstance(given, str):
             raise ValueError(f"must be {ALLOWED}")
-        values: dict[str, int] = {}
+        values: dict[str, Any] = {}
         for part in given.replace(" ", "").split("+"):
+            if spaced := _SPACED.fullmatch(part):
+                first, last, count = map(int, spaced.groups())
+                if not 1 <= first < last or count < 2 or "spaced" in values:
+                    raise ValueError(f"must be {ALLOWED}; {part!r} needs 1 <= first < last, 2 or more, once")
+                values["spaced"] = (first, last, count)
+                continue
             match = _PART.fullmatch(part)
             name = _NAMES.get((match["kind"], match["epochs"])) if match else None
             if match is None or name is None or not int(match["number"]):
@@ -80,7 +94,9 @@ class Schedule:
         parts = {"": self.every, "ep": self.every_epochs}
         words = [f"{number}{unit}" for unit, number in parts.items() if number]
         words += [f"log:{self.per_decade}"] if self.per_decade else []
-        return "+".join([*words, f"at:{self.at_epoch}ep"] if self.at_epoch else words)
+        words += ["log({},{},{})".format(*self.spaced)] if self.spaced else []
+        words += [f"at:{self.at_epoch}ep"] if self.at_epoch else []
+        return "+".join(words)
 
     @classmethod
     def __get_pydantic_core_schema__(

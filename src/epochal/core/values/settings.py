@@ -105,9 +105,9 @@ def values_of(spec_class: type[Spec], name: str, given: object) -> list[object]:
             return [given]
         try:
             texts = axes.expand(given, numeric=bool({int, float} & kinds))
+            return [value_of(text, kinds) for text in texts]
         except ValueError as error:
             raise UserError(f"{name}={given} {error}") from error
-        return [value_of(text, kinds) for text in texts]
     if isinstance(given, Iterable):
         values = [value.item() if hasattr(value, "item") else value for value in given]
         if not values:
@@ -132,9 +132,15 @@ def alternatives(annotation: Any) -> set[Any]:
 
 
 def value_of(text: str, kinds: set[Any]) -> object:
-    """Text as the field's type reads it: ``none`` as None, ``1e5`` as a whole number where one is due."""
+    """Text as the field's type reads it: ``none`` as None, ``8/255`` as a number, ``1e5`` as a whole one.
+
+    Raises:
+        ValueError: a fraction of zeroths.
+    """
     if text.lower() in NONE and type(None) in kinds:
         return None
+    if float in kinds and (fraction := axes.fraction(text)) is not None:
+        return fraction
     if int in kinds and re.fullmatch(r"[+-]?[\d.]+(?:[eE][+-]?\d{1,2})?", text):
         if re.fullmatch(r"[+-]?\d{1,40}", text):
             return int(text)

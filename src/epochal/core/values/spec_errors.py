@@ -65,6 +65,8 @@ def _words(kind: Any, constraints: Sequence[Any]) -> str:
         return " ".join(["a whole number" if kind is int else "a number", " and ".join(limits)]).strip()
     if kind is Schedule:
         return ALLOWED
+    if get_origin(kind) is tuple and get_args(kind)[0] is not str:
+        return f"{_words(get_args(kind)[0], ())}, or several as a,b,c"
     words = {
         bool: "true or false",
         str: "text",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import get_args
 
 from pydantic import ValidationError
 
@@ -16,6 +17,7 @@ from epochal.experiments.images.spec import ImagesSpec
 from epochal.tasks.datasets import catalog
 from epochal.tasks.datasets.idx import load_idx
 from epochal.tasks.datasets.image_set import ImageSet
+from epochal.tasks.datasets.normalization import Normalization, statistics
 from epochal.tasks.datasets.npz import load_npz
 
 BY_PATH = {"npz": load_npz, "idx": load_idx}
@@ -35,11 +37,21 @@ def prepare(settings: Mapping[str, object], code: Mapping[str, str]) -> dict[str
     if "," in name:
         raise UserError(f"data={as_typed(name, code)} names several sets; start one run for each")
     images = image_set(name, None if is_none(path) else str(path), file_of(name, code))
-    derived: dict[str, object] = {"data_checksum": images.checksum}
+    derived: dict[str, object] = {"data_checksum": images.checksum, **_channels(settings, images)}
     spec = None
     if not is_none(settings.get("epochs")):
         spec, derived["max_steps"] = _steps(settings, images)
     return derived | _annealing(settings, spec, derived.get("max_steps"))
+
+
+def _channels(settings: Mapping[str, object], images: ImageSet) -> dict[str, object]:
+    """What normalization subtracts and divides by, for the run to say; nothing where there are several."""
+    asked = values_of(ImagesSpec, "normalization", settings.get("normalization", "standard"))
+    known = {"none": "raw"} | {kind: kind for kind in get_args(Normalization)}
+    if len(asked) != 1 or asked[0] not in known:
+        return {}
+    mean, std = statistics(images, known[str(asked[0])])
+    return {"channel_mean": mean, "channel_std": std}
 
 
 @lru_cache(maxsize=4)

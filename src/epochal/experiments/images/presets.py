@@ -5,7 +5,7 @@ from epochal.core.values.preset import Preset
 OMNIGROK = {
     "data": "mnist",
     "n_train": 1000,
-    "normalization": "none",
+    "normalization": "raw",
     "model": "mlp",
     "depth": 2,
     "width": 200,
@@ -47,9 +47,66 @@ SHORTCUT = {
     "num_environments": 3,
     "seed": 42,
     "record_every": "50ep+at:1ep",
-    "probes": "loss,accuracy,weight_norm",
+    "probes": "loss,accuracy,weight_norm,feature_rank,irm,irm@held_out,irm@placebo,occlusion,groups",
+    "probe_options.irm.environments": "brightness",
+    "probe_options.irm@held_out.environments": "brightness",
+    "probe_options.irm@held_out.split": "val",
+    "probe_options.irm@placebo.environments": "random",
 }
-"""What the source's two presets share."""
+"""What the source's two presets share. It measures the penalty on training images, as ``irm`` does; that of
+held-out ones, and of environments that differ in nothing, stand beside it."""
+ADVERSARIAL = {
+    "data": "cifar10",
+    "normalization": "compat",
+    "model": "resnet18",
+    "preactivation": True,
+    "norm": "none",
+    "width": 16,
+    "optimizer": "adamw",
+    "learning_rate": 1e-3,
+    "weight_decay": 0.0,
+    "beta2": 0.999,
+    "warmup_steps": 0,
+    "batch_size": 256,
+    "max_steps": 500_000,
+    "seed": 42,
+    "epsilon": "10/255",
+    "record_every": "log(1,501187,50)",
+    "probes": "loss,accuracy,weight_norm,robust_accuracy,robust_accuracy@compat",
+    "probe_options.robust_accuracy@compat.space": "normalized",
+    "probe_options.robust_accuracy@compat.epsilon": "50/255",
+    "probe_options.robust_accuracy@compat.step_size": "4/255",
+    "probe_options.robust_accuracy@compat.samples": 0,
+    "probe_options.robust_accuracy@compat.check_samples": 0,
+}
+"""``robust_accuracy`` follows the run's ``epsilon``, in pixels; ``robust_accuracy@compat`` is the source's:
+10 steps of 4/255 within 50/255 of the normalised inputs, some 10/255 in pixels, between two numbers for all
+channels. Its optimiser is named adam and is AdamW. 47 distinct steps, and step 0."""
+
+ADVERSARIAL_MLP = {
+    "data": "mnist",
+    "n_train": 1000,
+    "normalization": "raw",
+    "model": "mlp",
+    "depth": 3,
+    "width": 200,
+    "activation": "gelu",
+    "initialization": "torch",
+    "objective": "mse",
+    "optimizer": "adamw",
+    "learning_rate": 1e-3,
+    "weight_decay": 0.01,
+    "beta2": 0.999,
+    "warmup_steps": 0,
+    "batch_size": 200,
+    "precision": "float64",
+    "max_steps": 1_000_000,
+    "epsilon": 0.1,
+    "record_every": "6667+log:20",
+    "probes": "loss,accuracy,weight_norm,robust_accuracy",
+}
+"""``depth`` counts hidden layers: three, and the read-out, are depth 4 of the source (2 to 6 are 1 to 5).
+Its 1,000 images are drawn with replacement; it has no attack, so ``epsilon`` is ours."""
 
 PRESETS = {
     "digits": Preset(
@@ -71,6 +128,16 @@ PRESETS = {
             "grokfast_alpha": 0.8,
             "grokfast_lambda": 0.1,
         },
+    ),
+    "adversarial": Preset(
+        meaning="delayed robustness: pre-activation ResNet18 without norm on CIFAR-10, 699,066 parameters",
+        source="Humayun et al. 2024, grok-adversarial 74d36ce, train_resnet18_cifar10.py",
+        settings=ADVERSARIAL,
+    ),
+    "adversarial-mlp": Preset(
+        meaning="the MLP of the same study: 1,000 of MNIST, three hidden layers of 200, squared error",
+        source="Humayun et al. 2024, grok-adversarial 74d36ce, train_mlp_mnist.py",
+        settings=ADVERSARIAL_MLP,
     ),
     "credit": Preset(
         meaning="credit assignment in a residual MLP on CIFAR-10: norms, gradients and alignment per site",

@@ -2,12 +2,17 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 
 from epochal.core.values.fields import execute, observe, static, vary
 from epochal.core.values.folder import NameIn
 from epochal.core.values.spec import LARGEST_SEED, PROBES_MEANING, Spec
 from epochal.experiments.images import cue_rules
+
+
+def _as_raw(given: object) -> object:
+    """``none`` is what runs before this name called it."""
+    return "raw" if given == "none" else given
 
 
 class ImagesSpec(Spec):
@@ -28,9 +33,16 @@ class ImagesSpec(Spec):
     held_out_fraction: float = static(
         0.2, "of the training images for validation, in sets without another split", gt=0, lt=1
     )
-    normalization: Literal["standard", "half", "none"] = static(
+    normalization: Annotated[Literal["standard", "half", "raw", "compat"], BeforeValidator(_as_raw)] = static(
         "standard",
-        "per channel, by mean and deviation of the training images; by 1/2 and 1/2; or pixels / 255",
+        "per channel: by mean and deviation of the training images; half = by 1/2, 1/2; raw = pixels / 255;"
+        " compat = by the constants of grok-adversarial",
+    )
+    channel_mean: tuple[float, ...] = static(
+        (), "what normalization subtracts from x / 255, per channel; filled in", identity=False
+    )
+    channel_std: tuple[float, ...] = static(
+        (), "what it divides by: epsilon is in units of x / 255, whatever this is; filled in", identity=False
     )
     crop_padding: int = static(0, "pixels of padding around a random crop, in training", ge=0, le=64)
     flip: bool = static(False, "random horizontal flips, in training")
@@ -81,6 +93,9 @@ class ImagesSpec(Spec):
     activation: Literal["relu", "gelu", "tanh"] = static("relu", "non-linearity of mlp and convnet")
     norm: Literal["batch", "group", "none"] = static("batch", "normalisation layers of a ResNet")
     stem: Literal["small", "large"] = static("small", "first layers of resnet18: for small images or for 224")
+    preactivation: bool = static(
+        False, "resnet18 with norm and non-linearity before each convolution, as model=preact_resnet18"
+    )
     dropout: float = static(0.0, "share of the MLP's activations that is dropped in training", ge=0, lt=1)
     initialization: Literal["torch", "torchvision", "lecun", "orthogonal"] = static(
         "torch", "initial distributions; torchvision: convolutions as in its ResNets"
@@ -90,6 +105,23 @@ class ImagesSpec(Spec):
         "weights", "what init_scale multiplies: what has more than one dimension, or biases and norms too"
     )
     zero_readout: bool = static(False, "starts the last layer at zero")
+
+    training: Literal["standard", "pgd", "mixed", "trades"] = static(
+        "standard", "on images as they are, on adversarial ones, on a share of them, on both (TRADES)"
+    )
+    epsilon: float = vary(
+        8 / 255, "radius of attacks in units of pixels in [0, 1], such as 8/255, in training and probes", ge=0
+    )
+    attack_norm: Literal["linf", "l2"] = static("linf", "of the attack in training")
+    attack_steps: int = static(10, "of the attack in training", ge=1, le=10_000)
+    attack_step_size: float = vary(
+        0.0, "of the attack in training, in units of pixels; 0 = 2.5 epsilon / attack_steps", ge=0
+    )
+    mixed_share: float = vary(0.5, "of a batch that training=mixed attacks", ge=0, le=1)
+    trades_beta: float = vary(
+        6.0, "weight of the divergence between clean and adversarial predictions", ge=0,
+        source="Zhang et al. 2019",
+    )  # fmt: skip
 
     probe_samples: int = observe(
         1024, "examples of the probes that look into the network: the first of those that val_* reads", ge=1
@@ -109,6 +141,10 @@ class ImagesSpec(Spec):
         if self.n_train is not None:
             self.examples_per_update(self.n_train)
         cue_rules.check(self)
+        if self.training != "standard" and self.compile:
+            raise ValueError(f"training={self.training} cannot be compiled; give compile=false")
+        if self.preactivation and self.model == "resnet18" and self.stem != "small":
+            raise ValueError("preactivation=true has the small stem only; give stem=small")
         return self
 
     @property

@@ -52,8 +52,9 @@ class ConvNet(nn.Module):
     def forward(self, inputs: Float[Tensor, "B channels H W"], tap: Tap = SILENT) -> Float[Tensor, "B C"]:
         h = inputs
         for place, stage in enumerate(self.stage):
-            h = torch.nn.functional.max_pool2d(self.activation(stage(h)), self.pools[place])
-            h = tap(f"stage.{place}", h)
+            h = stage(h) if place else tap.enter(stage, h)
+            h = self.activation(tap.before(f"stage.{place}", h))
+            h = tap(f"stage.{place}", torch.nn.functional.max_pool2d(h, self.pools[place]))
         return dense(self.readout, h.flatten(1))
 
 

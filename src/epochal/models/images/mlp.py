@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -50,7 +51,8 @@ class MLP(nn.Module):
         for place, layer in enumerate(self.layer):
             assert isinstance(layer, nn.Linear)
             site = f"layer.{place}"
-            h = tap(site, self.activation(dense(layer, h)))
+            h = dense(layer, h) if place else tap.enter(partial(dense, layer), h)
+            h = tap(site, self.activation(tap.before(site, h)))
             h = tap.dropout(site, h, self.dropout)
         return dense(self.readout, h)
 

@@ -1,5 +1,7 @@
 """Residual MLP: a stream of one width, to which every block adds what it makes of it."""
 
+from functools import partial
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -36,9 +38,9 @@ class ResMLP(nn.Module):
         self.readout = nn.Linear(width, num_classes)
 
     def forward(self, inputs: Float[Tensor, "B ..."], tap: Tap = SILENT) -> Float[Tensor, "B C"]:
-        h = tap("embed", dense(self.embed, inputs.flatten(1)))
+        h = tap("embed", tap.enter(partial(dense, self.embed), inputs.flatten(1)))
         for place, block in enumerate(self.block):
-            change = block(h)
+            change = block(h, tap, f"block.{place}")
             h = tap(f"block.{place}", h + change if self.residual else change)
         return dense(self.readout, self.norm(h))
 
@@ -52,8 +54,9 @@ class Block(nn.Module):
         self.first = nn.Linear(width, width)
         self.second = GaussianLinear(width, width, initial_std=w2_std)
 
-    def forward(self, h: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
-        return dense(self.second, torch.nn.functional.gelu(dense(self.first, self.norm(h))))
+    def forward(self, h: Float[Tensor, "B D"], tap: Tap, units: str) -> Float[Tensor, "B D"]:
+        hidden = tap.before(units, dense(self.first, self.norm(h)))
+        return dense(self.second, torch.nn.functional.gelu(hidden))
 
 
 class GaussianLinear(nn.Linear):

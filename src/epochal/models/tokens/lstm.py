@@ -55,7 +55,7 @@ class LSTM(nn.Module):
         if self.embed is not None:
             h = tap("embed", nn.functional.embedding(tokens, self.embed.weight))
         for place, layer in enumerate(self.layer):
-            h = tap(f"layer.{place}", layer(h))
+            h = tap(f"layer.{place}", layer(h, tap, f"layer.{place}"))
             if place < len(self.layer) - 1:
                 h = tap.dropout(f"layer.{place}", h, self.dropout)
         last = h[:, -1] if self.answer_length == 1 else h[:, -self.answer_length :]
@@ -76,7 +76,7 @@ class Layer(nn.Module):
         )
         self.recurrent = nn.Linear(width, 4 * width)
 
-    def forward(self, below: Tensor) -> Float[Tensor, "B S D"]:
+    def forward(self, below: Tensor, tap: Tap, units: str) -> Float[Tensor, "B S D"]:
         # All positions in one product.
         from_below = (
             dense(self.input, below) if isinstance(self.input, nn.Linear) else self.input(below[..., None])
@@ -84,7 +84,7 @@ class Layer(nn.Module):
         hidden = from_below.new_zeros(below.shape[0], self.recurrent.in_features)
         cell, states = hidden, []
         for position in range(below.shape[1]):
-            gates = from_below[:, position] + dense(self.recurrent, hidden)
+            gates = tap.before(units, from_below[:, position] + dense(self.recurrent, hidden))
             i, f, g, o = gates.chunk(4, dim=-1)
             cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
             hidden = o.sigmoid() * cell.tanh()

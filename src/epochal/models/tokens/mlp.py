@@ -82,7 +82,7 @@ class MLP(nn.Module):
         for place, (layer, scale) in enumerate(zip(self.layer, self.scales, strict=True)):
             site = f"layer.{place}"
             h = dense(layer, h) if isinstance(layer, nn.Linear) else layer(h)
-            h = tap(site, self.activation(h if scale == 1.0 else h * scale))
+            h = tap(site, self.activation(tap.before(site, h if scale == 1.0 else h * scale)))
             h = tap.dropout(site, h, self.dropout)
         logits = dense(self.readout, h)
         logits = logits if self.readout_scale == 1.0 else logits * self.readout_scale

@@ -162,7 +162,7 @@ class Block(nn.Module):
         h = h + tap.dropout(f"{site}.attended", attended, self.dropout)
         h = self.norm_attention(h) if post and self.norm_attention else h
         inner = self.norm_mlp(h) if pre and self.norm_mlp else h
-        hidden = tap(f"{site}.mlp", self.activation(dense(self.up, inner)))
+        hidden = tap(f"{site}.mlp", self.activation(tap.before(f"{site}.mlp", dense(self.up, inner))))
         h = h + tap.dropout(f"{site}.down", dense(self.down, hidden), self.dropout_mlp)
         h = self.norm_mlp(h) if post and self.norm_mlp else h
         return tap(site, h)

@@ -14,7 +14,7 @@ from epochal.optim import one_pass
 
 @dataclass(frozen=True)
 class Adam:
-    """``-lr m_hat / (sqrt(v_hat) + epsilon)`` per member. Reads ``beta1``, ``beta2``, ``epsilon``.
+    """``-lr m_hat / (sqrt(v_hat) + epsilon)`` per member. Reads ``beta1``, ``beta2``, ``adam_epsilon``.
 
     m and v are running means of g and g^2 with decays ``beta1`` and ``beta2`` in [0, 1), hats divide by
     1 - beta^t. Decay stands beside it: ``chain(CoupledDecay(), Adam())`` is ``torch.optim.Adam`` with
@@ -29,6 +29,12 @@ class Adam:
     def update(
         self, delta: Float[Tensor, "M P"], state: State, context: Context
     ) -> tuple[Float[Tensor, "M P"], State]:
+        return self.update_onto(None, delta, state, context)
+
+    def update_onto(
+        self, onto: Float[Tensor, "M P"] | None, delta: Float[Tensor, "M P"], state: State, context: Context
+    ) -> tuple[Float[Tensor, "M P"], State]:
+        """The update added to ``onto``, which it may write into."""
         fields, time = context.fields, context.step + 1
         beta1, beta2 = fields["beta1"], fields["beta2"]
 
@@ -37,13 +43,14 @@ class Adam:
 
         mean, square = state["mean"], state["square"]
         if one_pass.applies(delta):
-            columns = (context.learning_rate, beta1, beta2, fields["epsilon"])
+            columns = (context.learning_rate, beta1, beta2, fields["adam_epsilon"])
             rows = list(zip(*(column.flatten().tolist() for column in columns), strict=True))
-            return one_pass.adam(delta, mean, square, rows, time), state
+            return one_pass.adam(delta, mean, square, rows, time, onto), state
         mean.lerp_(delta, cast(1 - beta1))
         square.mul_(cast(beta2)).addcmul_(delta.square(), cast(1 - beta2))
-        root = square.sqrt().mul_(cast((1 - beta2**time).rsqrt())).add_(cast(fields["epsilon"]))
-        return torch.div(mean, root, out=delta).mul_(cast(-context.learning_rate / (1 - beta1**time))), state
+        root = square.sqrt().mul_(cast((1 - beta2**time).rsqrt())).add_(cast(fields["adam_epsilon"]))
+        moved = torch.div(mean, root, out=delta).mul_(cast(-context.learning_rate / (1 - beta1**time)))
+        return moved if onto is None else moved.add_(onto), state
 
 
 def optimizer(spec: Optimization, layout: Layout) -> Transform:

@@ -11,7 +11,7 @@ from epochal.optim.optimizers.adam import Adam
 def adamw() -> Chain:
     """``-lr (m_hat / (sqrt(v_hat) + epsilon) + weight_decay w)``: Adam, then decay to zero.
 
-    Reads ``beta1``, ``beta2``, ``epsilon``, ``weight_decay``.
+    Reads ``beta1``, ``beta2``, ``adam_epsilon``, ``weight_decay``.
 
     Source: Loshchilov & Hutter 2019, algorithm 2, with the decay scaled by the learning rate as in
     ``torch.optim.AdamW``, with which it agrees to rounding.

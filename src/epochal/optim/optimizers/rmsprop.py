@@ -13,7 +13,7 @@ from epochal.core.values.optimization import Optimization
 
 @dataclass(frozen=True)
 class RMSprop:
-    """``-lr g / (sqrt(v) + epsilon)``. Reads ``rmsprop_alpha``, ``epsilon``.
+    """``-lr g / (sqrt(v) + epsilon)``. Reads ``rmsprop_alpha``, ``adam_epsilon``.
 
     ``v = alpha v + (1 - alpha) g^2`` with alpha = ``rmsprop_alpha`` in [0, 1). v starts at zero and is not
     corrected for that, so that the first step is ``1 / sqrt(1 - alpha)`` times the rate. Not centred,
@@ -30,7 +30,7 @@ class RMSprop:
     ) -> tuple[Float[Tensor, "M P"], State]:
         alpha, dtype = context.fields["rmsprop_alpha"], delta.dtype
         square = state["square"].mul_(alpha.to(dtype)).addcmul_(delta.square(), (1 - alpha).to(dtype))
-        root = square.sqrt().add_(context.fields["epsilon"].to(dtype))
+        root = square.sqrt().add_(context.fields["adam_epsilon"].to(dtype))
         return delta.div_(root).mul_(-context.learning_rate.to(dtype)), state
 
 

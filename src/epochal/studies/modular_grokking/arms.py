@@ -108,7 +108,7 @@ FULL: Mapping[str, Arm] = {
         "miml", FEW, stops=False, optimizer="sgd", momentum=0.9, nesterov=True, max_steps=20_000
     ),
     "miml_adam_full": full(
-        "miml", FEW, stops=False, optimizer="adam", beta2=0.999, epsilon=1e-9, weight_decay=0.0,
+        "miml", FEW, stops=False, optimizer="adam", beta2=0.999, adam_epsilon=1e-9, weight_decay=0.0,
         batch_size="full", max_steps=20_000,
     ),
     "nanda_30": full(

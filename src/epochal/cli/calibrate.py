@@ -1,0 +1,48 @@
+"""The command that chooses how to sample the local learning coefficient of a run: calibrate."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from epochal.cli.app import RunArgument, RunsOption, app
+from epochal.core.values.errors import UserError
+
+
+@app.command()
+def calibrate(
+    run: RunArgument,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[OPTION=VALUE]...", help="Of the probe llc; what is given is not chosen."),
+    ] = None,
+    member: Annotated[int | None, typer.Option("--member", help="Which; default the first.")] = None,
+    step: Annotated[int | None, typer.Option("--step", help="Which snapshot; default the last.")] = None,
+    runs: RunsOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print calibration.json.")] = False,
+) -> None:
+    """Choose step size, gamma and n_beta of the local learning coefficient; the probe llc uses them."""
+    from epochal.api import load, runs_folder
+    from epochal.launch.calibrate import calibrate_run
+    from epochal.store.catalog import find_run
+
+    options: dict[str, object] = {}
+    for word in words or []:
+        name, is_there, value = word.partition("=")
+        if not is_there:
+            raise UserError(f"{word} is no OPTION=VALUE, such as n_beta=100")
+        options[name.removeprefix("llc.")] = value
+    found = load(find_run(run, runs_folder(runs)))
+    content = calibrate_run(found, options, member=member, step=step)
+    if as_json:
+        typer.echo(json.dumps(content, indent=2))
+        return
+    for reason in content["reasons"]:
+        typer.echo(f"- {reason}")
+    chosen = ", ".join(
+        f"{name}={value:.5g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in content["settings"].items()
+    )
+    typer.echo(f"chosen   {chosen}")
+    typer.echo(f"found    {content['estimate']['chains_say']}")
+    typer.echo(f"kept in  {found.paths.run / 'calibration.json'}; epochal probe {found.name} llc uses it")

@@ -1,0 +1,70 @@
+"""Orthonormal frames: a fresh one per example, or one for all."""
+
+import math
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from epochal.core.tensors import random
+from epochal.core.tensors.precision import wide
+from epochal.core.tensors.random import Key
+from epochal.core.values.errors import UserError
+
+FEW_DIMENSIONS = 4
+"""Per direction: below, a Gaussian matrix may be ill-conditioned, and Cholesky's way loses its digits."""
+
+
+def own_frames(
+    key: Key, examples: Int64[Tensor, " B"], directions: int, dimensions: int, dtype: torch.dtype
+) -> Float[Tensor, "B P d"]:
+    """Uniform on all frames (Haar), one per example and a function of its number alone."""
+    keys = random.fold(key.to(examples.device).expand(len(examples)), examples)
+    drawn = _normals(keys, directions * dimensions).reshape(-1, directions, dimensions)
+    if dimensions < FEW_DIMENSIONS * directions:
+        return _orthonormal(drawn.to(wide(drawn.device))).to(dtype)
+    drawn = drawn.to(dtype)
+    # A third of the time of Householder's QR; its error is the condition's square, here below 10.
+    root = torch.linalg.cholesky_ex(drawn @ drawn.mT).L
+    frames: Tensor = torch.linalg.solve_triangular(root, drawn, upper=False)
+    return frames
+
+
+def shared_frame(key: Key, directions: int, dimensions: int, dtype: torch.dtype) -> Float[Tensor, "1 P d"]:
+    """The rows of a default-initialised linear layer, uniform in +-1/sqrt(d), made orthonormal."""
+    drawn = 2 * random.uniform(key, (directions, dimensions), wide(key.device)) - 1
+    return _orthonormal(drawn[None] / math.sqrt(dimensions)).to(dtype)
+
+
+def check_directions(vertices: int, dimensions: int) -> int:
+    """How many directions so many vertices need.
+
+    Raises:
+        UserError: more than there are dimensions.
+    """
+    directions = vertices // 2
+    if directions > dimensions:
+        raise UserError(
+            f"vertices={vertices} needs {directions} orthogonal directions, examples have {dimensions} "
+            f"dimensions: give vertices={2 * dimensions} or fewer"
+        )
+    return directions
+
+
+def _orthonormal(rows: Float[Tensor, "B P d"]) -> Float[Tensor, "B P d"]:
+    made = torch.linalg.qr(rows.mT)
+    # Householder's signs are not uniform; with a positive diagonal of R the frame is.
+    signs = torch.where(made.R.diagonal(dim1=-2, dim2=-1) < 0, -1.0, 1.0).to(rows.dtype)
+    frame: Tensor = made.Q.mT * signs[..., None]
+    return frame
+
+
+def _normals(keys: Key, count: int) -> Float[Tensor, "B N"]:
+    """Two per word, in float32: a direction needs no tails, and random.normal takes four times as long."""
+    places = torch.arange((count + 1) // 2, device=keys.device)
+    word = random.bits(keys[:, None], places[None, :])
+    # Without a sign bit: logical shifts of signed words cost a pass more.
+    first = ((word >> 32) & 0x7FFFFFFF).to(torch.float32)
+    angle = (word & 0xFFFFFFFF).to(torch.float32).mul_(2.0**-31 * math.pi)
+    radius = first.add_(0.5).mul_(2.0**-31).log_().mul_(-2.0).clamp_min_(0.0).sqrt_()
+    return torch.cat([radius * angle.cos(), radius * angle.sin()], -1)[:, :count]

@@ -1,0 +1,1 @@
+"""What measures of the loss's second derivative share."""

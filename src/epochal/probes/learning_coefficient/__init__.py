@@ -1,0 +1,1 @@
+"""Parts of the local learning coefficient: potentials of networks, curvature, sampling with its settings."""
