@@ -74,6 +74,8 @@ def test_groups_are_medians_over_seeds_of_what_was_recorded(tmp_path: Path) -> N
     assert "<path" in figure_svg(spec, width=3.25, font=8.0)
     every = figures.find("groups").of(planted(tmp_path), {"which": "groups"})
     assert ("target 0, cue disagrees", 20, 0.1) in list(zip(*every.tables["medians_0"].values(), strict=True))
+    classes = figures.find("groups").of(planted(tmp_path, cue="none"), {"which": "groups"})
+    assert set(classes.tables["medians_0"]["what"]) == {"target 0", "target 1", "target 2"}
     assert "target 1, cue agrees" not in every.tables["medians_0"]["what"], "no such examples: NaN"
 
 

@@ -46,7 +46,10 @@ def groups(run: RunLike, options: GroupFigureOptions) -> FigureSpec:
     is_summary = options.which == "summary"
     columns = tuple(SUMMARY) if is_summary else (BY_GROUP,)
     rows = rows_with(run, columns, PROBE, options.table)
-    curves = _summary(rows) if is_summary else _by_group(run, rows)
+    every = _summary(rows) if is_summary else _by_group(run, rows)
+    curves = {what: curve for what, curve in every.items() if curve}
+    if not curves:
+        raise UserError(f"{run.name} has no group with examples, hence no accuracy of one")
     conditions = _conditions(run)
     if len(conditions) > MAX_CONDITIONS:
         raise UserError(
@@ -96,10 +99,13 @@ def _by_group(run: RunLike, rows: pl.DataFrame) -> dict[str, Curve]:
     number = int(rows[BY_GROUP].list.len().max() or 0)  # type: ignore[arg-type]
     if number > MAX_HUES:
         raise UserError(f"{run.name} has {number} groups, more than {MAX_HUES} colours; take which=summary")
+    has_cue = run.spec.get("fields", {}).get("cue", "none") != "none"
     made = {}
     for group in range(number):
+        # Without a cue groups are classes.
         words = f"target {group // 2}, cue {'agrees' if group % 2 else 'disagrees'}"
-        made[words] = _curve(rows.with_columns(pl.col(BY_GROUP).list.get(group)), BY_GROUP)
+        of_group = rows.with_columns(pl.col(BY_GROUP).list.get(group))
+        made[words if has_cue else f"target {group}"] = _curve(of_group, BY_GROUP)
     return made
 
 
