@@ -36,10 +36,15 @@ causal_grokking = Study(
     arms=ARMS,
     detectors={
         "memorised": Detector(column="train_accuracy", kind="passage", options={"threshold": 0.99}),
-        "broken_through": Detector(
-            column="conflicting_accuracy", kind="accuracy", options={"direction": "rise", "min_height": 0.2}
-        ),
     },
-    margins={"records": 3.0, "rest": 0.05, "alone": 0.1, "height": 0.05, "gain": 0.05, "short": 0.1},
+    margins={
+        "records": 3.0,
+        "rest": 0.05,
+        "alone": 0.1,
+        "height": 0.05,
+        "broken": 0.2,
+        "gain": 0.05,
+        "short": 0.1,
+    },
     analyse=analyse,
 )

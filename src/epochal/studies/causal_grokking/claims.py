@@ -28,7 +28,6 @@ Array = NDArray[np.float64]
 
 SUBJECTS = ("recipe", "no_filter")
 """Arms in which the published claim is looked for."""
-BROKEN = "broken_through"
 WORDS = {
     "train": "the penalty of training environments",
     "held_out": "the penalty of held-out environments",
@@ -40,7 +39,13 @@ FEWEST = 3
 
 def of_arm(runs: StudyRuns, role: str, columns: Sequence[str] = tuple(PENALTIES.values())) -> list[Moments]:
     """Jump, rest and the drops of these columns of every network of an arm."""
-    return [moments(run, columns, runs.margin("height")) for run in runs[role].runs]
+    height, broken = runs.margin("height"), runs.margin("broken")
+    return [moments(run, columns, height=height, broken=broken) for run in runs[role].runs]
+
+
+def broken_in(runs: StudyRuns, role: str) -> Array:
+    """``[S, 2]``: when the shortcut was broken through in each network, as (low, high)."""
+    return times([one.broken for one in of_arm(runs, role, ())])
 
 
 def findings(runs: StudyRuns) -> Iterator[Finding]:
@@ -74,7 +79,7 @@ def in_time(runs: StudyRuns) -> Finding:
     """Epochs are the fourth change; a shorter run is the beginning of the longer one."""
     arm, part = runs["recipe"], runs.margin("short")
     last = min(run.curves[CONFLICTING].steps[-1] for run in arm.runs)
-    early = sum(high <= part * last for _, high in arm.times(BROKEN))
+    early = sum(high <= part * last for _, high in broken_in(runs, "recipe"))
     found = share(
         early,
         len(arm),
@@ -127,8 +132,8 @@ def rests(runs: StudyRuns, role: str, seen: Sequence[Moments]) -> Iterator[Findi
             margin,
             runs.alpha,
             claim=claim,
-            note=f"per network {levels}; agreement {min(o.agreement for o in known):.3f} to "
-            f"{max(o.agreement for o in known):.3f}",
+            note=f"to the end where it does not jump; per network {levels}; agreement "
+            f"{min(o.agreement for o in known):.3f} to {max(o.agreement for o in known):.3f}",
         ),
         role,
     )
@@ -219,14 +224,12 @@ def coincide(runs: StudyRuns, role: str, seen: Sequence[Moments]) -> Iterator[Fi
 def changed(runs: StudyRuns, role: str) -> Finding:
     """Whether the shortcut is broken through at another time without one of the recipe's changes."""
     one, other = runs["recipe"], runs[role]
+    at = [broken_in(runs, name) for name in ("recipe", role)]
     horizon = float(min(run.curves[CONFLICTING].steps[-1] for arm in (one, other) for run in arm.runs))
     claim = f"the shortcut is broken through at another time under {role} than under recipe"
     try:
         found = compare_arms(
-            *(
-                np.array([high if high <= horizon else math.nan for _, high in arm.times(BROKEN)])
-                for arm in (one, other)
-            ),
+            *(np.array([high if high <= horizon else math.nan for _, high in known]) for known in at),
             horizon=horizon,
             seeds_1=one.seeds,
             seeds_2=other.seeds,
@@ -237,8 +240,8 @@ def changed(runs: StudyRuns, role: str) -> Finding:
     except UserError as error:
         return runs.cited(unknown(claim, len(other), str(error)), "recipe", role)
     counted = ", ".join(
-        f"{sum(math.isfinite(high) for _, high in arm.times(BROKEN))} of {len(arm)} under {arm.role}"
-        for arm in (one, other)
+        f"{sum(math.isfinite(high) for _, high in known)} of {len(known)} under {name}"
+        for name, known in zip(("recipe", role), at, strict=True)
     )
     note = "; ".join(filter(None, (f"above 0: later under {role}; broken through in {counted}", found.note)))
     return runs.cited(replace(found, claim=claim, note=note), "recipe", role)

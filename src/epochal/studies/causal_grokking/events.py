@@ -26,9 +26,12 @@ MEMORISED = "memorised"
 
 @dataclass(frozen=True, kw_only=True)
 class Moments:
-    """Of one network, in completed updates: ``jump`` of validation and ``drop`` of penalties, by column."""
+    """Of one network, after memorisation, in completed updates; ``drops`` of penalties by column."""
 
     jump: Event
+    """Of validation."""
+    broken: Event
+    """Of accuracy on examples whose cue disagrees: the shortcut is broken through."""
     drops: dict[str, Event]
     rest: Estimate
     """Validation from memorisation to the onset of the jump, or to the end where there is none."""
@@ -38,8 +41,11 @@ class Moments:
     """Mean accuracy on the others while it rests."""
 
 
-def moments(run: MemberRun, columns: Sequence[str], height: float) -> Moments:
-    """``height``: what counts as a jump of accuracy. Penalties are looked at on their logarithms."""
+def moments(run: MemberRun, columns: Sequence[str], *, height: float, broken: float) -> Moments:
+    """``height``: what counts as a jump of validation, ``broken`` of accuracy on conflicting examples.
+
+    Penalties are looked at on their logarithms.
+    """
     start = memorised_at(run)
     jump = after(run.curves[VAL], start, kind="accuracy", height=height)
     drops = {name: after(run.curves[name], start, kind="positive") for name in columns}
@@ -51,6 +57,7 @@ def moments(run: MemberRun, columns: Sequence[str], height: float) -> Moments:
     _, conflicting = arrays(run.curves[CONFLICTING])
     return Moments(
         jump=jump,
+        broken=after(run.curves[CONFLICTING], start, kind="accuracy", height=broken),
         drops=drops,
         rest=plateau(values[rests]) if rests.sum() >= LEAST_RECORDS else NO_ESTIMATE,
         agreement=agreement(run),

@@ -11,7 +11,7 @@ from epochal.core.values.event import Event
 from epochal.core.values.result_table import Entry, ResultTable
 from epochal.core.values.study_runs import ArmRuns, MemberRun, StudyRuns
 from epochal.studies.causal_grokking.arms import PENALTIES
-from epochal.studies.causal_grokking.claims import BROKEN, SUBJECTS, of_arm
+from epochal.studies.causal_grokking.claims import SUBJECTS, of_arm
 from epochal.studies.causal_grokking.events import CONFLICTING, VAL, agreement, arrays
 
 
@@ -32,7 +32,7 @@ def every_arm(runs: StudyRuns) -> ResultTable:
         rows=tuple(_row(runs, role) for role in runs.arms),
         note="Rests at: validation from memorisation to the jump, or to the end where there is none. "
         "Conflicting: accuracy on examples whose cue disagrees with the target. Jumps: validation, after "
-        "memorisation. Broken through: a rise on conflicting examples, of any time. Its detector: "
+        "memorisation. Broken through: a rise on conflicting examples, after memorisation. Its detector: "
         "CausalGrok's.",
     )  # fmt: skip
 
@@ -41,8 +41,7 @@ def _row(runs: StudyRuns, role: str) -> tuple[Entry, ...]:
     arm, seen = runs[role], of_arm(runs, role, ())
     rest = [one.rest.value for one in seen if math.isfinite(one.rest.value)]
     there = [one.conflicting for one in seen if math.isfinite(one.conflicting)]
-    broken = arm.events(BROKEN)
-    at = [event.step for event in broken if event.found]
+    at = [one.broken.step for one in seen if one.broken.found]
     fires = sum(row_of_jump(run) is not None for run in arm.runs)
     return (
         role,
