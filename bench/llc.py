@@ -4,9 +4,9 @@
     ./do bench llc --quick    # few steps, one turn: that it runs, not how fast
 
 An MLP 10-64-64-10 (5,514 parameters), 2,048 samples, batches of 256, 200 draws, step size 1e-4, gamma 100,
-n_beta 268.6. "Sequential" is the same update, chain after chain, in plain torch with a ``DataLoader``, as SGLD
-scripts and devinterp have it (devinterp 1.3.2 itself: 1.35 s for 4 chains, 5.96 s for 16, on another machine).
-The floor is the time of the products alone. All ways run in turns in one process on one thread.
+n_beta 268.6. "Sequential" is the same update, chain after chain, in plain torch with a ``DataLoader``, as
+SGLD scripts and devinterp have it (devinterp 1.3.2 itself: 1.35 s for 4 chains, 5.96 s for 16, on another
+machine). The floor is the time of the products alone. All ways run in turns in one process on one thread.
 """
 
 import argparse
