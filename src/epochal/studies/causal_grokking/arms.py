@@ -30,7 +30,7 @@ QUICK: Mapping[str, object] = {
     "image_size": None,
     "normalization": "standard",
     "patch_size": 2,
-    "cue_strength": 4.0,
+    "cue_strength": 8.0,
     "model": "mlp",
     "width": 100,
     "initialization": "torch",
