@@ -89,14 +89,29 @@ def export(
             "--credit-log", help="Norms and alignment as JSON with bp_log and dfa_log, of the member's seed."
         ),
     ] = False,
+    shortcut_log: Annotated[
+        bool,
+        typer.Option(
+            "--shortcut-log", help="history.json and summary.json as CausalGrok has them, of every member."
+        ),
+    ] = False,
     runs: RunsOption = None,
 ) -> None:
     """Write a member's network as a .pt state dict. torch.load(FILE, weights_only=True) reads it."""
-    from epochal.api import load, runs_folder
+    from epochal.api import load, runs_folder, shortcut_logs
     from epochal.store.catalog import find_run
     from epochal.store.credit_log import write_credit_log
 
     run = load(find_run(name, runs_folder(runs)))
+    if shortcut_log:
+        if credit_log or step is not None or output is not None or member:
+            raise UserError(
+                "--shortcut-log writes every record of every member into the run: leave --credit-log, "
+                "--member, --step and --output out"
+            )
+        for folder in shortcut_logs(run):
+            typer.echo(folder)
+        return
     if credit_log:
         if step is not None:
             raise UserError("--credit-log holds every record; leave --step out")
