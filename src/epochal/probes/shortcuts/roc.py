@@ -13,8 +13,8 @@ def area(score: Float[Tensor, " N"], is_positive: Bool[Tensor, " N"]) -> Float[T
     """
     score = score.contiguous()
     ordered = score.sort().values
-    below = torch.searchsorted(ordered, score.contiguous())
-    up_to = torch.searchsorted(ordered, score.contiguous(), right=True)
+    below = torch.searchsorted(ordered, score)
+    up_to = torch.searchsorted(ordered, score, right=True)
     rank = (below + up_to + 1).double() / 2
     positive = is_positive.sum(-1)
     wins = torch.where(is_positive, rank, 0.0).sum(-1) - positive * (positive + 1) / 2
