@@ -20,7 +20,7 @@ STEPS, BETAS = (1e-3, 5e-4), (10.0, 30.0)
 def calibrated(path: Path, **settings: Any) -> FakeRun:
     """Four cells: one has diverged, one has not settled."""
     run = short_run(path)
-    cells = [
+    cells: list[dict[str, Any]] = [
         {"step_size": step, "n_beta": beta, "llc": beta / 10 + step, "standard_error": 0.1,
          "equilibrated": True, "diverged": 0}
         for beta in BETAS for step in STEPS

@@ -164,6 +164,11 @@ def loss_of(view: View) -> NetworkLoss:
     )
 
 
+def small() -> CoefficientOptions:
+    """What the checks of every probe are made with: hundreds of steps would show nothing else."""
+    return CoefficientOptions(chains=2, draws=20, burn_in=4)
+
+
 def truth() -> Iterator[tuple[Any, ...]]:
     targets = {"train": [0] * 8}
     place = {"w": torch.tensor([3.0, 1.0], dtype=torch.float64)}
