@@ -54,7 +54,7 @@ class Block(nn.Module):
         self.first = nn.Linear(width, width)
         self.second = GaussianLinear(width, width, initial_std=w2_std)
 
-    def forward(self, h: Float[Tensor, "B D"], tap: Tap, units: str) -> Float[Tensor, "B D"]:
+    def forward(self, h: Float[Tensor, "B D"], tap: Tap = SILENT, units: str = "") -> Float[Tensor, "B D"]:
         hidden = tap.before(units, dense(self.first, self.norm(h)))
         return dense(self.second, torch.nn.functional.gelu(hidden))
 
