@@ -43,7 +43,7 @@ def test_both_presets_measure_local_complexity_as_the_source_does() -> None:
     ):
         spec = find("images").request({"data": "digits"}, preset).spec
         for split in ("train", "val", "random"):
-            options = spec.options_of(f"local_complexity@{split}")
+            options: dict[str, Any] = spec.options_of(f"local_complexity@{split}")
             assert (options.get("split", "train"), options["form"]) == (split, "published")
             assert options.get("vertices", 40) == vertices
             assert list(options.get("radius", [0.005])) == radii and options.get("logits", False) is logits
