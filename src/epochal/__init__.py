@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from epochal.core.values.study import Detector as Detector
     from epochal.core.values.study import Study as Study
     from epochal.core.values.study_runs import StudyRuns as StudyRuns
+    from epochal.probes.learning_coefficient.influence import influences as influences
+    from epochal.probes.learning_coefficient.influence import susceptibilities as susceptibilities
     from epochal.probes.learning_coefficient.module import llc as llc
     from epochal.store.run import Run as Run
 
@@ -51,6 +53,7 @@ __all__ = [
     "UserError",
     "View",
     "extend",
+    "influences",
     "llc",
     "load",
     "load_many",
@@ -58,6 +61,7 @@ __all__ = [
     "run",
     "samplers",
     "study",
+    "susceptibilities",
 ]
 
 _PLACES = {
@@ -80,6 +84,8 @@ _PLACES = {
     "Detector": "epochal.core.values.study",
     "Study": "epochal.core.values.study",
     "StudyRuns": "epochal.core.values.study_runs",
+    "influences": "epochal.probes.learning_coefficient.influence",
+    "susceptibilities": "epochal.probes.learning_coefficient.influence",
     "llc": "epochal.probes.learning_coefficient.module",
 }
 

@@ -105,12 +105,15 @@ def execute(
         execute as execute_request,
     )  # torch: seconds that `--help` must not wait for
     from epochal.report.page import write_report
+    from epochal.report.shortcut_log import has_shortcut_log
 
     path = path or place(request, runs, again=again)
     mirror = _mirror(request, listener)
     command = request.command + (" --again" if path.name != request.name else "")
 
     def close(path: Path) -> None:
+        if has_shortcut_log(load(path)):
+            shortcut_logs(load(path))
         write_report(load(path))
         if mirror is not None:
             mirror.close()
@@ -125,6 +128,21 @@ def execute(
         before_done=close,
     )
     return load(path)
+
+
+def shortcut_logs(run: Run) -> list[Path]:
+    """Writes ``history.json`` and ``summary.json`` of every member under CausalGrok's names into the run.
+
+    Accuracy on the test split, which the summary has, is measured at the last snapshot where it was not yet.
+    The folders, by member.
+
+    Raises:
+        UserError: the run has no shortcut.
+    """
+    from epochal.launch.test_accuracy import test_accuracy
+    from epochal.report.shortcut_log import has_shortcut_log, write_shortcut_logs
+
+    return write_shortcut_logs(run, test_accuracy(run) if has_shortcut_log(run) else None)
 
 
 def study(

@@ -122,11 +122,11 @@ def test_what_was_measured_before_an_interruption_is_kept(run: Run, monkeypatch:
 
     calls = []
 
-    def twice(*arguments: Any) -> Any:
+    def twice(*arguments: Any, **options: Any) -> Any:
         calls.append(1)
         if len(calls) > 2:
             raise KeyboardInterrupt
-        return whole(*arguments)
+        return whole(*arguments, **options)
 
     whole, run = vars(measuring)["measure"], fresh(run)
     monkeypatch.setattr(measuring, "measure", twice)

@@ -35,9 +35,16 @@ from epochal.rules.penalised_dfa import PenalisedDFA
 from epochal.rules.pepita import PEPITA
 from epochal.rules.sign_symmetry import SignSymmetry
 from epochal.rules.weight_mirror import WeightMirror
+from epochal.rules.wrappers.adversarial import Adversarial
 from epochal.rules.wrappers.random_targets import RandomTargets
 from epochal.rules.wrappers.sam import SAM
 from epochal.rules.wrappers.weight_noise import WeightNoise
+
+
+def nearby(predict: Callable[[Tensor], Tensor], batch: Batch, fields: Any, key: Tensor) -> Tensor:
+    """An attack that does not look at the network: its place moves with no parameter."""
+    return batch.inputs + 0.1 * random.normal(key, tuple(batch.inputs.shape), batch.inputs.dtype)
+
 
 EXAMPLES: dict[str, tuple[Rule, str]] = {
     "backprop": (Backprop(), ""),
@@ -53,6 +60,8 @@ EXAMPLES: dict[str, tuple[Rule, str]] = {
     "random_targets": (RandomTargets(DFA(), 3), ""),
     "sam": (SAM(Backprop()), "sam_rho"),
     "weight_noise": (WeightNoise(Backprop()), "weight_noise"),
+    "adversarial": (Adversarial(Backprop(), nearby, "pgd"), ""),
+    "adversarial dfa": (Adversarial(DFA(), nearby, "pgd"), ""),
     "sam of weight_noise": (SAM(WeightNoise(Backprop())), "sam_rho"),
 }
 """A rule, and the field whose 0 makes it plain backpropagation; a new one is added here and to no test."""
@@ -218,6 +227,8 @@ def test_rules_of_several_passes_are_slopes_elsewhere() -> None:
     moved = {
         "sam": 0.05 * here / here.norm(dim=1, keepdim=True),
         "weight_noise": noisy,
+        "adversarial": (Adversarial(Backprop(), nearby, "pgd"), ""),
+        "adversarial dfa": (Adversarial(DFA(), nearby, "pgd"), ""),
         "sam of weight_noise": 0.05 * at_noisy / at_noisy.norm(dim=1, keepdim=True) + noisy,
     }
     for name, shift in moved.items():

@@ -53,6 +53,20 @@ def test_losses_are_of_the_position_before_the_step(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_what_is_observed_is_of_the_kept_positions(name: str) -> None:
+    whole = sampled(name, burn_in=10, thinning=5)
+    found = sampled(
+        name, burn_in=10, thinning=5, keep_positions=False, observe=lambda w: torch.stack([w, 2 * w], dim=-1)
+    )
+    assert found.observed is not None and found.observed.shape == (3, 4, 3, 2)
+    assert torch.equal(found.observed[..., 0], whole.positions)
+    assert torch.equal(found.observed[..., 1], 2 * whole.positions)
+    assert torch.equal(found.losses, whole.losses)
+    with pytest.raises(UserError, match=r"observe gives \(\) for chains \(3,\)"):
+        sampled(name, observe=lambda w: w.sum())
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_grid_of_settings_is_each_of_them(name: str) -> None:
     eps = torch.tensor([0.01, 0.02], dtype=torch.float64)
     both = sampled(name, W0.expand(2, 3), step_size=eps, gamma=eps * 50, common_noise=True)

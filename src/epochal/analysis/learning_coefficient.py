@@ -6,12 +6,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
 from epochal.analysis.chain_mixing import bulk_ess, mean_error, rank_rhat
+from epochal.analysis.inference_data import inference_data
 from epochal.core.values.errors import UserError
 
 Array = NDArray[np.float64]
@@ -73,6 +75,16 @@ class Estimate:
         of = f"n_beta={self.n_beta:.5g}, gamma={self.gamma:.5g}"
         how = f"{self.sampler} step_size={self.step_size:.3g}"
         return f"{of}, {how}, {chains} chains x {draws} draws after {self.burn_in}"
+
+    def to_arviz(self) -> Any:
+        """The traces as ArviZ's ``InferenceData``, with the variable ``llc``.
+
+        Raises:
+            UserError: ArviZ is not installed.
+        """
+        about = {"n_beta": self.n_beta, "gamma": self.gamma, "step_size": self.step_size,
+                 "sampler": self.sampler, "verdict": self.verdict}  # fmt: skip
+        return inference_data({"llc": self.traces}, {}, {}, about)
 
     def __float__(self) -> float:
         if not self.equilibrated:

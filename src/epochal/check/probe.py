@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from epochal.check.case import Outcome, outcome, population_for, same_bits
-from epochal.core.tensors.probe import Probe
+from epochal.core.tensors.probe import ConfiguredProbe, Probe
 from epochal.core.tensors.view import View
 from epochal.core.values.options import Options
 from epochal.engine.observe import measure
@@ -41,6 +41,13 @@ def truths_of(probe: Probe) -> Iterator[Truth]:
             yield options, view, expected
 
 
+def small(probe: Probe) -> ConfiguredProbe:
+    """With the options of ``small()`` beside the probe, where its defaults would take long; a file with
+    several probes has none."""
+    options = getattr(sys.modules[probe.measure.__module__], "small", None)
+    return probe.configured(options() if options else None)
+
+
 def its_truths_hold(probe: Probe) -> None:
     cases = list(truths_of(probe))
     assert cases, f"there is no truth() beside {probe.name} that yields a view and what {probe.name} is there"
@@ -62,8 +69,8 @@ def its_declaration_is_complete_and_kept(probe: Probe) -> None:
     }.items():
         assert text and text.strip(), f"{probe.name} declares no {what}"
     made = population_for(probe, {"seed": "0:2", "precision": "float64"})
-    seen = measure(made, initial_population(made), [probe.configured()])
-    for column in probe.columns:
+    seen = measure(made, initial_population(made), [small(probe)])
+    for column in small(probe).columns:
         assert column.unit and column.null, f"{column.name} declares no unit or no null"
         values = seen[column.name]
         assert values.shape[:1] == (2,) and values.ndim == 1 + column.rank
@@ -75,10 +82,10 @@ def its_declaration_is_complete_and_kept(probe: Probe) -> None:
 def members_are_measured_apart(probe: Probe) -> None:
     """The same value in a pack, under vmap, as alone."""
     pack = population_for(probe, {"seed": "0:3", "precision": "float64"})
-    together = measure(pack, initial_population(pack), [probe.configured()])
+    together = measure(pack, initial_population(pack), [small(probe)])
     for seed in range(3):
         alone = population_for(probe, {"seed": seed, "precision": "float64"})
-        single = measure(alone, initial_population(alone), [probe.configured()])
+        single = measure(alone, initial_population(alone), [small(probe)])
         for column, values in together.items():
             assert np.allclose(values[seed], single[column][0], rtol=1e-10, atol=1e-12, equal_nan=True), (
                 f"{column} of member {seed} is {values[seed].tolist()} in a pack of three, "
@@ -90,8 +97,8 @@ def it_is_pure(probe: Probe) -> None:
     made = population_for(probe, {"seed": "0:2"})
     population = initial_population(made)
     before, generator = population.flat.clone(), torch.random.get_rng_state()
-    first = measure(made, population, [probe.configured()])
-    second = measure(made, population, [probe.configured()])
+    first = measure(made, population, [small(probe)])
+    second = measure(made, population, [small(probe)])
     assert same_bits(before, population.flat), f"{probe.name} changes the parameters"
     assert torch.equal(generator, torch.random.get_rng_state()), f"{probe.name} moves the global generator"
     for column in first:
@@ -102,9 +109,9 @@ def parameters_that_are_not_finite_give_a_value(probe: Probe) -> None:
     """And change nothing for the member beside them."""
     made = population_for(probe, {"seed": "0:2"})
     population = initial_population(made)
-    healthy = measure(made, population, [probe.configured()])
+    healthy = measure(made, population, [small(probe)])
     population.flat[1] = math.nan
-    broken = measure(made, population, [probe.configured()])
+    broken = measure(made, population, [small(probe)])
     for column in healthy:
         assert healthy[column][0].tobytes() == broken[column][0].tobytes(), (
             f"{column} of one member changes when its neighbour is not finite"

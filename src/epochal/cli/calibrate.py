@@ -21,7 +21,7 @@ def calibrate(
     runs: RunsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print calibration.json.")] = False,
 ) -> None:
-    """Choose step size, gamma and n_beta of the local learning coefficient; the probe llc uses them."""
+    """Choose how to sample a run's local learning coefficient."""
     from epochal.api import load, runs_folder
     from epochal.launch.calibrate import calibrate_run
     from epochal.store.catalog import find_run

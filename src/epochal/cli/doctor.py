@@ -17,7 +17,7 @@ NEEDED = (
     "torch", "numpy", "scipy", "scikit-learn", "statsmodels", "ruptures", "pydantic", "typer", "rich",
     "polars", "safetensors", "altair", "vl-convert-python", "jinja2",
 )  # fmt: skip
-OPTIONAL = ("wandb", "arviz-stats", "torchvision")
+OPTIONAL = ("wandb", "arviz", "torchvision")
 
 
 @app.command()

@@ -52,8 +52,11 @@ def probe(
             print_table(
                 [{key: _short(value) for key, value in row.items()} for row in shown.to_dicts()], False
             )
+            named: dict[str, list[str]] = {}
             for column, places in each.table.labels.items():
-                typer.echo(f"{column}  {_places(places)}")
+                named.setdefault(_places(places), []).append(column)
+            for shown_places, columns in named.items():
+                typer.echo(f"{', '.join(columns)}  {shown_places}")
             if each.calibrated:
                 kept = ", ".join(f"{name}={_short(value)}" for name, value in each.calibrated.items())
                 typer.echo(f"from calibration.json  {kept}")

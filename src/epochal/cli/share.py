@@ -89,18 +89,50 @@ def export(
             "--credit-log", help="Norms and alignment as JSON with bp_log and dfa_log, of the member's seed."
         ),
     ] = False,
+    shortcut_log: Annotated[
+        bool,
+        typer.Option(
+            "--shortcut-log", help="history.json and summary.json as CausalGrok has them, of every member."
+        ),
+    ] = False,
+    arviz: Annotated[
+        bool, typer.Option("--arviz", help="Traces of the probe llc as netCDF for ArviZ.")
+    ] = False,
+    table: Annotated[
+        str, typer.Option("--table", help="With --arviz, part of a table's name, of several.")
+    ] = "",
     runs: RunsOption = None,
 ) -> None:
     """Write a member's network as a .pt state dict. torch.load(FILE, weights_only=True) reads it."""
-    from epochal.api import load, runs_folder
+    from epochal.api import load, runs_folder, shortcut_logs
     from epochal.store.catalog import find_run
     from epochal.store.credit_log import write_credit_log
 
+    if credit_log and arviz:
+        raise UserError("--credit-log and --arviz are two files: give one of them")
     run = load(find_run(name, runs_folder(runs)))
+    if shortcut_log:
+        if credit_log or arviz or step is not None or output is not None or member:
+            raise UserError(
+                "--shortcut-log writes every record of every member into the run: leave --credit-log, "
+                "--arviz, --member, --step and --output out"
+            )
+        for folder in shortcut_logs(run):
+            typer.echo(folder)
+        return
     if credit_log:
         if step is not None:
             raise UserError("--credit-log holds every record; leave --step out")
         typer.echo(write_credit_log(run, output or Path(f"{run.name}-credit.json"), member=member))
         return
+    if arviz:
+        from epochal.launch.exporting_traces import export_traces
+
+        if step is not None:
+            raise UserError("--arviz holds every snapshot that was measured; leave --step out")
+        typer.echo(export_traces(run, output or Path(f"{run.name}-llc.nc"), table=table))
+        return
+    if table:
+        raise UserError("--table chooses among traces: give --arviz, too")
     at = step if step is not None else max(run.snapshots, default=0)
     typer.echo(run.export(member, step, output or Path(f"{run.name}-member-{member}-step-{at}.pt")))

@@ -79,8 +79,9 @@ def measure(
     probes: Sequence[ConfiguredProbe],
     *,
     orders: SplitOrders | None = None,
+    with_kept: bool = False,
 ) -> dict[str, NDArray[np.float64]]:
-    """Column to values ``[M]``, or ``[M, K]`` of an array.
+    """Column to values ``[M]``, or ``[M, K]`` of an array; ``with_kept``, also what is kept beside tables.
 
     All probes share one pass over members, hence data and logits. ``orders`` are those of
     :func:`split_orders`, where the caller keeps them.
@@ -105,7 +106,9 @@ def measure(
             orders=shared | own, memory=memory, objective=objective,
             last_update=update.get("last"),
         )  # fmt: skip
-        return {name: value for probe in due for name, value in probe.measure(view).items()}
+        return {
+            name: value for probe in due for name, value in probe.measure(view, with_kept=with_kept).items()
+        }
 
     together = [probe for probe in probes if not probe.probe.is_apart]
     apart = [probe for probe in probes if probe.probe.is_apart]
@@ -125,4 +128,5 @@ def measure(
                 {} if population.last_update is None else {"last": population.last_update},
             )
     names = [column.name for probe in probes for column in probe.columns]
+    names += [name for probe in probes for name in probe.kept] if with_kept else []
     return {name: columns[name].cpu().double().numpy() for name in names}

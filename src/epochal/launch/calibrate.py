@@ -31,9 +31,10 @@ def calibrate_run(
     """
     given = parse_options(CoefficientOptions, {"draws": DRAWS} | dict(options), "llc")
     assert isinstance(given, CoefficientOptions)
-    if given.restrict:
+    if given.restrict or given.blocks:
         raise UserError(
-            "restrict is not calibrated: give it to the probe, epochal probe RUN llc restrict=..."
+            "restrict and blocks are not calibrated: give them to the probe, as in epochal probe RUN llc "
+            "restrict=..."
         )
     if not run.snapshots:
         raise UserError(f"{run.name} has no snapshots: calibration needs the parameters of one")
@@ -51,7 +52,7 @@ def calibrate_run(
         initial=population.initial[0], fields={name: values[0] for name, values in program.fields.items()},
         memory={name: values[0] for name, values in population.memory.items()},
     )  # fmt: skip
-    settings = {name: value for name, value in given.model_dump().items() if name != "restrict"}
+    settings = given.model_dump(exclude={"restrict", "blocks", "traces"})
     found = calibrate(loss_of(view), view.flat, Settings(**settings, seed=int(view.fields["seed"])))
     content = _document(found, member, step)
     write_calibration(run, content)

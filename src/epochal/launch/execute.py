@@ -297,8 +297,8 @@ def _directory(
     )
 
 
-def declared(probes: Sequence[ConfiguredProbe]) -> dict[str, dict[str, Any]]:
-    """The columns of probes as a schema."""
+def declared(probes: Sequence[ConfiguredProbe], *, across: bool = False) -> dict[str, dict[str, Any]]:
+    """The columns of probes as a schema; ``across``, with those between snapshots."""
     dtypes = ("float64", "list[float64]")
     return {
         column.name: {
@@ -308,7 +308,7 @@ def declared(probes: Sequence[ConfiguredProbe]) -> dict[str, dict[str, Any]]:
             "source": made.probe.source,
         }
         for made in probes
-        for column in made.columns
+        for column in made.columns + (made.across_columns if across else ())
     }
 
 

@@ -5,8 +5,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 
 from epochal.core.tensors.probe import ConfiguredProbe
 from epochal.core.values.errors import UserError
@@ -24,7 +26,7 @@ from epochal.experiments.restore import member_spec, program_of
 from epochal.launch.execute import declared
 from epochal.launch.heap import kept_heap
 from epochal.store.calibration import calibrated
-from epochal.store.probe_tables import KEYS, ProbeTable, store_code
+from epochal.store.probe_tables import KEYS, Kept, ProbeTable, store_code
 from epochal.store.run import Run
 from epochal.store.schema import polars_schema
 from epochal.store.snapshots import load_snapshot, members_at, packs_at
@@ -69,7 +71,7 @@ def measurement(run: Run, name: str, options: Mapping[str, object], prefix: str 
         paths=run.paths,
         name=probe.name,
         digest=digest({"probe": probe.name, **about})[:8],
-        columns=declared([probe]),
+        columns=declared([probe], across=True),
         about=about,
     )
     return Measurement(probe=probe, table=table, calibrated=taken)
@@ -97,6 +99,7 @@ def measure_snapshots(
     steps = _checked(run, "snapshot of step", run.snapshots if steps is None else steps, run.snapshots)
     old, fresh, labels = wanted.table.read(), [], wanted.table.labels
     there = set(old.select("member", "step").iter_rows())
+    kept = wanted.table.read_kept() if wanted.probe.kept else {}
     work = list(_work(run, members, steps, there))
     try:
         with _threads(run), kept_heap():
@@ -105,11 +108,16 @@ def measure_snapshots(
                 start = initial_population(program)
                 labels = labels or _labels(program, start, wanted.probe)
                 for step in due:
-                    fresh.append(_rows(run, wanted.probe, program, start, pack, group, step))
+                    rows, besides = _rows(run, wanted.probe, program, start, pack, group, step)
+                    fresh.append(rows)
+                    kept |= besides
                     progress(len(fresh), len(work))
     finally:
         if fresh:
             old = pl.concat([old, *fresh]).unique(["member", "step"], keep="last")
+            old = with_changes(old, wanted.probe, kept)
+            if wanted.probe.kept:
+                wanted.table.write_kept(kept)
             wanted.table.write(old, labels)
     is_asked = pl.col("member").is_in(members) & pl.col("step").is_in(steps)
     return old.filter(is_asked).sort("member", "step")
@@ -175,10 +183,12 @@ def _rows(
     pack: int,
     members: Sequence[int],
     step: int,
-) -> pl.DataFrame:
+) -> tuple[pl.DataFrame, dict[tuple[int, int], dict[str, NDArray[np.float32]]]]:
+    """The table of one snapshot, its columns between snapshots null; and what is kept beside it."""
     population, diverged = population_at(run, program, start, pack, members, step)
     with explained():
-        values = measure(program, population, [probe])
+        values = measure(program, population, [probe], with_kept=True)
+    besides = {name: values.pop(name) for name in probe.kept}
     alive = [place for place, member in enumerate(members) if member not in diverged]
     table: dict[str, Any] = {
         "member": [members[place] for place in alive],
@@ -186,7 +196,29 @@ def _rows(
         "epoch": [step / program.steps_per_epoch] * len(alive),
     }
     table |= {column: [array[place].tolist() for place in alive] for column, array in values.items()}
-    return pl.DataFrame(table, schema=polars_schema({**KEYS, **declared([probe])}))
+    table |= {column.name: [None] * len(alive) for column in probe.across_columns}
+    rows = pl.DataFrame(table, schema=polars_schema({**KEYS, **declared([probe], across=True)}))
+    return rows, {
+        (members[place], step): {name: array[place].astype(np.float32) for name, array in besides.items()}
+        for place in alive
+    }
+
+
+def with_changes(table: pl.DataFrame, probe: ConfiguredProbe, kept: Kept) -> pl.DataFrame:
+    """With the columns between each snapshot of a member and the one before it in the table."""
+    names = [column.name for column in probe.across_columns]
+    if not names:
+        return table
+    table = table.sort("member", "step")
+    found: dict[str, list[Any]] = {name: [] for name in names}
+    before: tuple[int, int] | None = None
+    for here in table.select("member", "step").iter_rows():
+        is_pair = before is not None and before[0] == here[0] and before in kept and here in kept
+        values = probe.across(kept[before], kept[here]) if is_pair and before else {}
+        for name in names:
+            found[name].append(np.asarray(values[name]).tolist() if name in values else None)
+        before = here
+    return table.with_columns(pl.Series(name, found[name], dtype=table.schema[name]) for name in names)
 
 
 def population_at(

@@ -54,7 +54,7 @@ def _labels(options: IrmOptions, view: View) -> Mapping[str, Sequence[str]]:
 
 @probe(
     columns=COLUMNS,
-    unit="nat^2; irm_saturated is 0 or 1",
+    unit="nat^2",
     low=-math.inf,
     high=math.inf,
     null="0, where the scale of the logits fits each environment; also where a fit is saturated",

@@ -1,22 +1,27 @@
 """The local learning coefficient of the training loss."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
 from epochal.analysis.learning_coefficient import Estimate
+from epochal.analysis.paired_chains import change
 from epochal.core.tensors.probe import probe
 from epochal.core.tensors.view import GivenView, View
 from epochal.core.values.options import Options
 from epochal.probes.learning_coefficient.potential import NetworkLoss
-from epochal.probes.learning_coefficient.restriction import restriction
+from epochal.probes.learning_coefficient.restriction import block_names, restriction
 from epochal.probes.learning_coefficient.sampling import Sampler, Settings, coefficient
 
 COLUMNS = ("llc", "llc_standard_error", "llc_rhat", "llc_ess", "llc_equilibrated")
+OF_BLOCKS = tuple(name.replace("llc", "llc_blocks") for name in COLUMNS)
+CHANGES = ("llc_change", "llc_change_error")
 
 
 class CoefficientOptions(Options):
@@ -38,17 +43,64 @@ class CoefficientOptions(Options):
     shared_batches: bool = Field(default=False, description="the same minibatches for all chains")
     overdispersed: float = Field(default=0.0, ge=0, description="start off w*, in prior widths")
     restrict: tuple[str, ...] = Field(default=(), description="parameters or blocks that move; none: all")
+    blocks: tuple[str, ...] = Field(default=(), description="also each of these alone; each: every module")
+    traces: bool = Field(default=True, description="kept beside the table, for changes between snapshots")
+
+
+def columns_of(options: CoefficientOptions) -> dict[str, Any]:
+    return dict.fromkeys(COLUMNS, 0) | (dict.fromkeys(OF_BLOCKS, 1) if options.blocks else {})
+
+
+def kept_of(options: CoefficientOptions) -> tuple[str, ...]:
+    """``llc_traces [K, T]``, ``n_beta (L_t - L(w*))`` after burn-in, and ``llc_settings``: n_beta, gamma,
+    step size and burn-in of what was sampled; with an axis in front of blocks."""
+    of = ("llc", "llc_blocks") if options.blocks else ("llc",)
+    return tuple(f"{name}_{what}" for name in of for what in ("traces", "settings")) if options.traces else ()
+
+
+def change_columns_of(options: CoefficientOptions) -> dict[str, Any]:
+    of_blocks = tuple(name.replace("llc", "llc_blocks") for name in CHANGES) if options.blocks else ()
+    return (dict.fromkeys(CHANGES, 0) | dict.fromkeys(of_blocks, 1)) if options.traces else {}
+
+
+def changes(
+    options: CoefficientOptions, earlier: Mapping[str, Any], now: Mapping[str, Any]
+) -> dict[str, NDArray[np.float64]]:
+    """Against the snapshot before, from paired draws; NaN where n_beta, gamma or step size differ, since then
+    two things change."""
+    found: dict[str, NDArray[np.float64]] = {}
+    for of in ("llc", *(("llc_blocks",) if options.blocks else ())):
+        lead = now[f"{of}_traces"].shape[:-2]
+        pairs = np.full((*lead, 2), math.nan)
+        for place in np.ndindex(lead):
+            if np.array_equal(earlier[f"{of}_settings"][place], now[f"{of}_settings"][place]):
+                pairs[place] = change(earlier[f"{of}_traces"][place], now[f"{of}_traces"][place])
+        found |= {f"{of}_change": pairs[..., 0], f"{of}_change_error": pairs[..., 1]}
+    return found
+
+
+def labels_of(options: CoefficientOptions, view: View) -> dict[str, list[str]]:
+    if not options.blocks:
+        return {}
+    names = block_names(view.layout, options.blocks)
+    return dict.fromkeys(
+        (*OF_BLOCKS, *(name for name in change_columns_of(options) if "blocks" in name)), names
+    )
 
 
 @probe(
-    columns=COLUMNS,
+    columns=columns_of,
     unit="1",
     low=-math.inf,
     high=math.inf,
     null="0, where the loss does not depend on the parameters",
     cost="(burn_in + draws x thinning) x chains forward and backward passes over a minibatch",
     source="Lau et al. 2023; errors and R-hat by Vehtari et al. 2021",
+    labels=labels_of,
     is_apart=True,
+    kept=kept_of,
+    across=changes,
+    across_columns=change_columns_of,
 )
 def llc(options: CoefficientOptions, view: View) -> dict[str, Tensor]:
     """``n_beta (E[L(w)] - L(w*))`` around the parameters, on the training set; half the number of directions
@@ -57,34 +109,51 @@ def llc(options: CoefficientOptions, view: View) -> dict[str, Tensor]:
     ``llc_equilibrated`` is 1 where chains had settled: R-hat, effective draws, drift, half the draws against
     all. Elsewhere the number is what they said so far, and no estimate. NaN where the loss is not finite.
     Noise and minibatches depend on the seed and not on the step: steps are compared under common random
-    numbers.
+    numbers, and ``llc_change`` with its error is of paired draws. ``blocks`` are sampled one by one, the rest
+    held: theirs are arrays, one place per block.
     """
-    try:
-        found = estimate_of(options, view)
-    except NotFiniteError:
-        return dict.fromkeys(COLUMNS, torch.tensor(math.nan, dtype=torch.float64))
-    values = (found.value, found.standard_error, found.rhat, found.ess, float(found.equilibrated))
-    return {
-        name: torch.tensor(value, dtype=torch.float64) for name, value in zip(COLUMNS, values, strict=True)
-    }
+    found = measured([estimate_of(options, view)], options, "llc")
+    if options.blocks:
+        names = block_names(view.layout, options.blocks)
+        alone = [estimate_of(options, view, restrict=(name,)) for name in names]
+        found |= measured(alone, options, "llc_blocks")
+    return found
 
 
-class NotFiniteError(Exception):
-    """There is nothing to sample around."""
+def measured(estimates: Sequence[Estimate | None], options: CoefficientOptions, of: str) -> dict[str, Tensor]:
+    """Columns and what is kept, of one or of blocks; NaN where there is no estimate."""
+    columns: dict[str, list[float]] = {name.replace("llc", of): [] for name in COLUMNS}
+    traces, settings = [], []
+    for found in estimates:
+        values: tuple[float, ...] = (math.nan,) * len(COLUMNS)
+        if found is not None:
+            error, settled = found.standard_error, float(found.equilibrated)
+            values = (found.value, error, found.rhat, found.ess, settled)
+        for column, value in zip(columns.values(), values, strict=True):
+            column.append(value)
+        shape = (options.chains, options.draws)
+        traces.append(np.full(shape, math.nan) if found is None else found.traces)
+        how = (math.nan,) * 4
+        settings.append(how if found is None else (found.n_beta, found.gamma, found.step_size, found.burn_in))
+    kept = {f"{of}_traces": np.stack(traces), f"{of}_settings": np.array(settings, dtype=np.float64)}
+    together = {name: torch.tensor(column, dtype=torch.float64) for name, column in columns.items()}
+    together |= {name: torch.from_numpy(array) for name, array in kept.items() if options.traces}
+    return together if of == "llc_blocks" else {name: value[0] for name, value in together.items()}
 
 
-def estimate_of(options: CoefficientOptions, view: View) -> Estimate:
-    """With its traces.
+def estimate_of(
+    options: CoefficientOptions, view: View, *, restrict: tuple[str, ...] | None = None
+) -> Estimate | None:
+    """With its traces; None where the parameters are not finite. ``restrict`` stands for the options' own.
 
     Raises:
-        NotFiniteError: the parameters are not finite.
         UserError: an option that does not fit the run.
     """
     if not bool(view.flat.isfinite().all()):
-        raise NotFiniteError
-    given = {name: value for name, value in options.model_dump().items() if name != "restrict"}
+        return None
+    given = options.model_dump(exclude={"restrict", "blocks", "traces"})
     settings = Settings(**given, seed=int(view.fields.get("seed", 0)))
-    mask = restriction(view.layout, options.restrict, view.flat)
+    mask = restriction(view.layout, options.restrict if restrict is None else restrict, view.flat)
     return coefficient(loss_of(view), view.flat, settings, mask=mask)
 
 
@@ -93,6 +162,11 @@ def loss_of(view: View) -> NetworkLoss:
     return NetworkLoss.of(
         lambda flat, index: view.loss_on(view.examples("train", index), flat), view.size("train")
     )
+
+
+def small() -> CoefficientOptions:
+    """What the checks of every probe are made with: hundreds of steps would show nothing else."""
+    return CoefficientOptions(chains=2, draws=20, burn_in=4)
 
 
 def truth() -> Iterator[tuple[Any, ...]]:

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from epochal.core.values.figure import Cell, Colour, FigureSpec, Shades
 from epochal.core.values.finding import stored_row
 from epochal.report.axes import tick_label
+from epochal.report.beside_causalgrok import beside_causalgrok
 from epochal.report.charts import VIRIDIS, legend_values, palette, panel_json, plain, theme, used_tables
 from epochal.report.coefficient_rows import calibration_lines, coefficient_sections
 from epochal.report.figures import page_figures
@@ -21,6 +22,7 @@ from epochal.report.files import Format, save_figure
 from epochal.report.finding_rows import finding_row
 from epochal.report.masking import masked_gradients
 from epochal.report.reading import RunLike, as_text, is_replicate, member_table, varied_fields
+from epochal.report.result_tables import table_shown
 from epochal.report.run_findings import RunFindings, findings_of, keep_findings
 from epochal.report.tables import Shown, group_rows, member_rows, number, steps_text
 from epochal.report.thinning import thinned
@@ -71,6 +73,7 @@ def page(run: RunLike, specs: Sequence[FigureSpec], said: RunFindings | None = N
             for found, command in zip(said.findings, said.commands, strict=True)
         ],
         unsaid=said.unsaid,
+        tables=[table_shown(table) for table in (beside_causalgrok(run),) if table],
         event_columns=EVENT_NUMBERS,
         events=_events(run),
         members=_members(run),

@@ -157,6 +157,15 @@ def as_text(value: object) -> str:
     return "none" if value is None else str(value)
 
 
+def fields_of(run: RunLike, member: int) -> dict[str, Any]:
+    """Every field of a member, with the value that it has where members differ."""
+    row = run.members.row(by_predicate=pl.col("member") == member, named=True)
+    return {
+        name: row[name] if isinstance(value, Mapping) and set(value) == {"axis"} else value
+        for name, value in run.spec["fields"].items()
+    }
+
+
 def label_of(run: RunLike, member: int) -> str:
     row = run.members.filter(pl.col("member") == member).row(0, named=True)
     return " · ".join(f"{f} {as_text(row[f])}" for f in varied_fields(run)) or f"member {member}"

@@ -13,7 +13,7 @@ from epochal.report.files import save_figure
 from epochal.report.finding_rows import finding_row
 from epochal.report.page import FORMATS, rendered
 from epochal.report.reading import RunLike, as_text
-from epochal.report.tables import number
+from epochal.report.result_tables import table_shown
 from epochal.report.thinning import thinned
 from epochal.store.atomic import write_file
 from epochal.store.studies import StudyPaths, read_analyses, read_plan
@@ -82,7 +82,7 @@ def study_page(study: ConductedLike, specs: Sequence[FigureSpec]) -> str:
         look=study.look,
         num_looks=plan.num_looks,
         findings=[finding_row(stored_row(f)) for f in study.findings],
-        tables=[_table(table) for table in study.tables],
+        tables=[table_shown(table) for table in study.tables],
         earlier=[one | {"findings": [finding_row(row) for row in one["findings"]]} for one in others],
         runs=[
             _run(role, run, path)
@@ -98,18 +98,6 @@ def study_page(study: ConductedLike, specs: Sequence[FigureSpec]) -> str:
         rows=list(_flat(plan.document)),
         command=plan.command,
     )
-
-
-def _table(table: ResultTable) -> dict[str, Any]:
-    """Numbers as text; a column of numbers only is set to the right."""
-    cells = list(zip(*table.rows, strict=True)) or [() for _ in table.columns]
-    return {
-        "title": table.title,
-        "note": table.note,
-        "columns": table.columns,
-        "is_number": [not any(isinstance(cell, str) for cell in column) for column in cells],
-        "rows": [[cell if isinstance(cell, str) else number(cell) for cell in row] for row in table.rows],
-    }
 
 
 def _run(role: str, run: RunLike, study: Path) -> dict[str, Any]:

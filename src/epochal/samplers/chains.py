@@ -12,6 +12,7 @@ from torch import Tensor
 
 from epochal.core.tensors import random
 from epochal.core.values.errors import UserError
+from epochal.samplers.kept import Kept, Observe
 from epochal.samplers.noise import RowNoise
 
 Number = float | Tensor
@@ -37,6 +38,7 @@ class Samples:
     ``losses [..., chains, steps]`` are L before the step that uses it, of every step, burn-in included: NaN
     from where a chain diverged. ``positions [..., chains, kept, d]`` are those of every ``thinning``-th step
     after burn-in, at the same moments as their losses; ``last [..., chains, d]`` is where the chains are now.
+    ``observed [..., chains, kept, *O]`` is what ``observe`` gave there, if it was given.
     ``diverged`` holds the step at which a chain's loss was no longer finite, by its index. ``acceptance
     [..., chains]`` is of samplers that accept or reject; ``statistics`` is what else a sampler tells.
     """
@@ -45,6 +47,7 @@ class Samples:
     positions: Float[Tensor, "... K S d"]
     last: Float[Tensor, "... K d"]
     burn_in: int
+    observed: Tensor | None = None
     diverged: Mapping[tuple[int, ...], int] = field(default_factory=dict)
     acceptance: Float[Tensor, "... K"] | None = None
     statistics: Mapping[str, Tensor] = field(default_factory=dict)
@@ -76,6 +79,7 @@ class Setting:
     key: Tensor
     names: list[int]
     is_told_the_step: bool
+    observe: Observe | None = None
 
     def inside(self, w: Float[Tensor, "R d"]) -> Float[Tensor, "R d"]:
         """Reflected at the walls of the box, which leaves the uniform prior on it as it is."""
@@ -110,7 +114,8 @@ class ChainOptions(TypedDict, total=False):
     position, ``keep_positions`` (True) may be switched off in many dimensions. ``mask [d]`` moves only where
     it is true. ``box=(low, high)`` has reflecting walls. ``start [..., d]`` or ``[..., chains, d]`` is where
     chains begin, if not at ``w0``. ``common_noise`` (False) gives the same numbers to all places of the
-    leading axes.
+    leading axes. ``observe`` is a function of the positions ``[..., chains, d]``, asked at the steps whose
+    positions would be kept.
     """
 
     burn_in: int
@@ -120,6 +125,7 @@ class ChainOptions(TypedDict, total=False):
     box: Box | None
     start: Tensor | None
     common_noise: bool
+    observe: Observe | None
 
 
 def setting(
@@ -139,6 +145,7 @@ def setting(
     box: Box | None = None,
     start: Tensor | None = None,
     common_noise: bool = False,
+    observe: Observe | None = None,
 ) -> Setting:
     """Arguments checked, and brought to rows.
 
@@ -197,6 +204,7 @@ def setting(
         key=key,
         names=names,
         is_told_the_step=is_told_the_step(potential),
+        observe=observe,
     )
 
 
@@ -233,7 +241,7 @@ def run(setting: Setting, state: State, step: Step) -> Samples:
     """
     w, rows = setting.start, len(setting.start)
     losses = torch.full((rows, setting.num_steps), math.nan, dtype=w.dtype, device=w.device)
-    kept: list[Tensor] = []
+    kept = Kept(setting)
     diverged: dict[int, int] = {}
     frozen = torch.zeros(rows, 1, dtype=torch.bool, device=w.device)
     with torch.no_grad():
@@ -246,15 +254,11 @@ def run(setting: Setting, state: State, step: Step) -> Samples:
                 for row in (~loss.isfinite()).nonzero().flatten().tolist():
                     diverged.setdefault(row, number)
                     frozen[row] = True
-            if setting.keeps and number in kept_steps(setting):
-                kept.append(w.clone())
+            kept.look(w, number)
             w = step(w, loss, gradient, state, number)
     for row, number in diverged.items():
         losses[row, number:] = math.nan
-    positions = torch.stack(kept, dim=1) if kept else w.new_zeros(rows, 0, w.shape[-1])
-    for row, number in diverged.items():
-        moments = [place for place, at in enumerate(kept_steps(setting)) if at >= number and setting.keeps]
-        positions[row, moments] = math.nan
+    positions, observed = kept.tensors(diverged, w)
     w = torch.where(frozen, torch.nan, w)
     lead = setting.lead
     return Samples(
@@ -262,12 +266,9 @@ def run(setting: Setting, state: State, step: Step) -> Samples:
         positions=positions.reshape(*lead, *positions.shape[1:]),
         last=w.reshape(*lead, -1),
         burn_in=setting.burn_in,
+        observed=None if observed is None else observed.reshape(*lead, *observed.shape[1:]),
         diverged={chain_index(row, lead): number for row, number in sorted(diverged.items())},
     )
-
-
-def kept_steps(setting: Setting) -> range:
-    return range(setting.burn_in, setting.num_steps, setting.thinning)
 
 
 def chain_index(row: int, lead: tuple[int, ...]) -> tuple[int, ...]:

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from epochal.core.tensors import random
 from epochal.core.values.errors import UserError
-from epochal.samplers.chains import ChainOptions, Number, Samples, chain_index, kept_steps, setting
+from epochal.samplers.chains import ChainOptions, Number, Samples, chain_index, setting
+from epochal.samplers.kept import Kept
 from epochal.samplers.noise import RowNoise
 
 
@@ -58,15 +59,14 @@ def mala(
     w = made.start
     losses = torch.full((rows, made.num_steps), math.nan, dtype=w.dtype, device=w.device)
     accepted = torch.zeros(rows, dtype=torch.float64, device=w.device)
-    kept: list[Tensor] = []
+    kept = Kept(made)
     with torch.no_grad():
         loss, gradient = made.slope(w, 0)
         begun = loss.isfinite()
         force, level = made.force(w, gradient), energy(w, loss)
         for number in range(made.num_steps):
             losses[:, number] = loss
-            if made.keeps and number in kept_steps(made):
-                kept.append(w.clone())
+            kept.look(w, number)
             proposed = w - 0.5 * eps * force + made.kick() * eps**0.5
             new_loss, new_gradient = made.slope(proposed, number)
             new_force, new_level = made.force(proposed, new_gradient), energy(proposed, new_loss)
@@ -83,15 +83,17 @@ def mala(
             force = torch.where(taken[:, None], new_force, force)
             level = torch.where(taken, new_level, level)
             loss = torch.where(taken, new_loss, loss)
-    positions = torch.stack(kept, dim=1) if kept else w.new_zeros(rows, 0, w.shape[-1])
-    losses[~begun], positions[~begun], w[~begun] = math.nan, math.nan, math.nan
+    never = (~begun).nonzero().flatten().tolist()
+    positions, observed = kept.tensors(dict.fromkeys(never, 0), w)
+    losses[~begun], w[~begun] = math.nan, math.nan
     lead = made.lead
     return Samples(
         losses=losses.reshape(*lead, -1),
         positions=positions.reshape(*lead, *positions.shape[1:]),
         last=w.reshape(*lead, -1),
         burn_in=made.burn_in,
-        diverged={chain_index(row, lead): 0 for row in (~begun).nonzero().flatten().tolist()},
+        observed=None if observed is None else observed.reshape(*lead, *observed.shape[1:]),
+        diverged={chain_index(row, lead): 0 for row in never},
         acceptance=(accepted / (made.num_steps - made.burn_in)).reshape(lead),
     )
 

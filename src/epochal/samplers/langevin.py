@@ -4,7 +4,7 @@ from typing import Any, Unpack
 
 from torch import Tensor
 
-from epochal.samplers.chains import ChainOptions, Number, Samples, Setting, State, run, setting
+from epochal.samplers.chains import ChainOptions, Number, Samples, Setting, State, Step, run, setting
 
 
 def sgld(
@@ -37,13 +37,16 @@ def sgld(
     return run(made, {}, langevin_step(made))
 
 
-def langevin_step(made: Setting) -> Any:
+def langevin_step(made: Setting) -> Step:
     """The update of one step."""
     eps = made.step_size
 
     def step(w: Tensor, loss: Tensor, gradient: Tensor, state: State, number: int) -> Tensor:
         moved = made.force(w, gradient).mul_(-0.5 * eps)
-        moved += made.kick() * eps**0.5
+        if isinstance(eps, float):
+            moved.add_(made.kick(), alpha=eps**0.5)
+        else:
+            moved += made.kick() * eps**0.5
         moved += w
         return made.inside(moved)
 

@@ -20,6 +20,12 @@ Columns = Mapping[str, Rank] | tuple[str, ...]
 Labels = Callable[[Any, View], Mapping[str, Sequence[str]]]
 """Of options and a view: what the places of array columns stand for."""
 
+Kept = tuple[str, ...] | Callable[[Any], tuple[str, ...]]
+"""Names of tensors that are given besides the columns, or a function from the options to them."""
+
+Across = Callable[[Any, Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]
+"""``(options, earlier, now) -> {column: number or [K]}``, of NumPy arrays that were kept at two steps."""
+
 Requires = Callable[[Any, Any], None]
 """Of options and a task: a ``UserError`` where the task lacks what the probe needs."""
 
@@ -44,6 +50,10 @@ class Probe:
     ``columns_of`` gives the columns from the options. ``requires`` refuses tasks that the probe cannot
     measure; it is asked before a run directory exists. One that ``is_apart`` runs once per member instead,
     and may do what ``vmap`` cannot: draw from generators of its own, look at numbers.
+
+    ``kept_of`` gives names of tensors of any shape that `measure` gives, too. Records leave them out;
+    ``epochal probe`` keeps them beside its table as float32, where ``across`` makes ``across_columns_of`` of
+    those of neighbouring snapshots of a member.
     """
 
     name: str
@@ -55,6 +65,9 @@ class Probe:
     labels: Labels | None = None
     requires: Requires | None = None
     is_apart: bool = False
+    kept_of: Callable[[Any], tuple[str, ...]] = lambda options: ()
+    across: Across | None = None
+    across_columns_of: Callable[[Any], tuple[Column, ...]] = lambda options: ()
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -83,6 +96,24 @@ class ConfiguredProbe:
         columns = self.probe.columns_of(self.options)
         return tuple(replace(column, name=self._labelled(column.name)) for column in columns)
 
+    @cached_property
+    def across_columns(self) -> tuple[Column, ...]:
+        """What a table of snapshots has besides: null where a member has no earlier snapshot."""
+        columns = self.probe.across_columns_of(self.options)
+        return tuple(replace(column, name=self._labelled(column.name)) for column in columns)
+
+    @cached_property
+    def kept(self) -> tuple[str, ...]:
+        """Names of what is kept beside a table."""
+        return tuple(self._labelled(name) for name in self.probe.kept_of(self.options))
+
+    def across(self, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+        """Column to a number or an array, from what was kept at two steps."""
+        assert self.probe.across is not None
+        end = f"@{self.label}" if self.label else ""
+        pair = ({name.removesuffix(end): value for name, value in kept.items()} for kept in (earlier, now))
+        return {self._labelled(name): value for name, value in self.probe.across(self.options, *pair).items()}
+
     def check(self, task: Any) -> None:
         """Whether this probe can measure members of a task.
 
@@ -92,8 +123,8 @@ class ConfiguredProbe:
         if self.probe.requires:
             self.probe.requires(self.options, task)
 
-    def measure(self, view: View) -> dict[str, Tensor]:
-        """Column to a number or an array.
+    def measure(self, view: View, *, with_kept: bool = False) -> dict[str, Tensor]:
+        """Column to a number or an array; and what is kept beside a table.
 
         Raises:
             UserError: the columns are not those that the probe declares, or as `check`.
@@ -101,6 +132,7 @@ class ConfiguredProbe:
         self.check(view.task)
         values = dict(self.probe.measure(self.options, view))
         declared = {column.name: column for column in self.probe.columns_of(self.options)}
+        kept = {name: values.pop(name) for name in self.probe.kept_of(self.options) if name in values}
         if values.keys() != declared.keys():
             raise UserError(
                 f"probe {self.probe.name} gives {', '.join(values) or 'nothing'}; it declares the columns "
@@ -112,7 +144,8 @@ class ConfiguredProbe:
                     f"probe {self.probe.name} gives {name} of shape {tuple(value.shape)}; it declares "
                     f"{'a number' if declared[name].rank == 0 else 'an array [K]'}"
                 )
-        return {self._labelled(name): values[name] for name in declared}
+        values = {name: values[name] for name in declared} | (kept if with_kept else {})
+        return {self._labelled(name): value for name, value in values.items()}
 
     def labels(self, view: View) -> dict[str, list[str]]:
         """Array column to what its places stand for, of those that say so."""
@@ -136,6 +169,9 @@ def probe(
     labels: Labels | None = None,
     requires: Requires | None = None,
     is_apart: bool = False,
+    kept: Kept = (),
+    across: Across | None = None,
+    across_columns: Columns | Callable[[Any], Columns] = (),
 ) -> Callable[[Measure], Probe]:
     """Declares a function ``(options, view) -> {column: value}`` as a probe of the same name.
 
@@ -143,14 +179,15 @@ def probe(
     options to one of these. The annotation of the
     function's first argument is the model of its options; without one it has none. ``labels(options, view)``
     names the places of arrays, where they are no plain numbers. ``requires(options, task)`` raises a
-    ``UserError`` for tasks without what the probe needs. ``is_apart`` measures members one by one.
+    ``UserError`` for tasks without what the probe needs. ``is_apart`` measures members one by one. ``kept``
+    names further tensors, ``across`` compares them between snapshots: see :class:`Probe`.
 
     Raises:
         UserError: the function takes other arguments.
     """
 
-    def columns_of(options: Any) -> tuple[Column, ...]:
-        named = columns(options) if callable(columns) else columns
+    def columns_of(options: Any, given: Columns | Callable[[Any], Columns] = columns) -> tuple[Column, ...]:
+        named = given(options) if callable(given) else given
         ranks: Mapping[str, Rank] = named if isinstance(named, Mapping) else dict.fromkeys(named, 0)
         return tuple(
             Column(name=name, rank=rank, unit=unit, low=low, high=high, null=null)
@@ -169,6 +206,9 @@ def probe(
             labels=labels,
             requires=requires,
             is_apart=is_apart,
+            kept_of=kept if callable(kept) else lambda options: kept,
+            across=across,
+            across_columns_of=lambda options: columns_of(options, across_columns),
         )
 
     return declare

@@ -63,6 +63,21 @@ def llc(
 
     Source: Lau et al. 2023, "The Local Learning Coefficient".
     """
+    potential, bound = problem(model, loss, data)
+    settings = Settings(
+        chains=chains, draws=draws, burn_in=burn_in, thinning=thinning, n_beta=n_beta, gamma=gamma,
+        step_size=step_size, batch_size=batch_size, sampler=sampler, shared_batches=shared_batches,
+        overdispersed=overdispersed, seed=seed,
+    )  # fmt: skip
+    return coefficient(potential, bound.flat, settings, mask=restriction(bound.layout, restrict, bound.flat))
+
+
+def problem(model: Any, loss: Any, data: Any) -> tuple[NetworkLoss, "Bound"]:
+    """The loss as a potential, and the module with its flat parameters.
+
+    Raises:
+        UserError: what is wrong with one of them.
+    """
     examples, size = as_tensors(data)
     bound = Bound(model)
     is_of_model = _takes_the_model(loss)
@@ -83,20 +98,10 @@ def llc(
     if not is_number(trial):
         shape = tuple(getattr(trial, "shape", ())) or type(trial).__name__
         raise UserError(f"the loss gives {shape}; it must give one number, the mean over a batch")
-    settings = Settings(
-        chains=chains, draws=draws, burn_in=burn_in, thinning=thinning, n_beta=n_beta, gamma=gamma,
-        step_size=step_size, batch_size=batch_size, sampler=sampler, shared_batches=shared_batches,
-        overdispersed=overdispersed, seed=seed,
-    )  # fmt: skip
     fast: RowsSlope | None = (
         None if is_of_model else stacked_slope(bound.module, bound.layout, loss, examples)
     )
-    return coefficient(
-        NetworkLoss.of(row, size, fast),
-        bound.flat,
-        settings,
-        mask=restriction(bound.layout, restrict, bound.flat),
-    )
+    return NetworkLoss.of(row, size, fast), bound
 
 
 class Bound:

@@ -25,3 +25,9 @@ def restriction(layout: Layout, names: Sequence[str], like: Tensor) -> Tensor | 
         for entry in found:
             mask[entry.slice] = True
     return mask
+
+
+def block_names(layout: Layout, asked: Sequence[str]) -> list[str]:
+    """The names asked for; ``each`` stands for every module that has parameters of its own."""
+    every = dict.fromkeys(entry.name.rpartition(".")[0] or entry.name for entry in layout.entries)
+    return list(dict.fromkeys(name for word in asked for name in (every if word == "each" else [word])))

@@ -18,6 +18,7 @@ from epochal.probes.learning_coefficient.potential import NetworkLoss, OnAll, On
 from epochal.samplers.batches import BatchOrder
 from epochal.samplers.chains import Samples
 from epochal.samplers.hastings import mala
+from epochal.samplers.kept import Observe
 from epochal.samplers.langevin import sgld
 from epochal.samplers.preconditioned import rmsprop_sgld
 from epochal.samplers.thermostat import sgnht
@@ -129,6 +130,7 @@ def sample(
     n_beta: float | Tensor | None = None,
     mask: Tensor | None = None,
     common_noise: bool = False,
+    observe: Observe | None = None,
 ) -> Samples:
     """Chains of checked settings around ``flat``; with leading axes, chains around each."""
     assert settings.burn_in is not None and settings.n_beta is not None and settings.batch_size is not None
@@ -161,6 +163,8 @@ def sample(
         keep_positions=False,
         mask=mask,
         common_noise=common_noise,
+        thinning=settings.thinning,
+        observe=observe,
         **options,
     )
 

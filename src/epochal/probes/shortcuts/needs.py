@@ -9,10 +9,10 @@ Needs = Callable[[object, Any], None]
 
 
 def images(probe: str) -> Needs:
-    """Inputs ``[B, channels, H, W]``."""
+    """Inputs ``[B, channels, H, W]``; a view of given answers has no task, and what it was given."""
 
     def check(options: object, task: Any) -> None:
-        if not hasattr(task, "image_shape"):
+        if task is not None and not hasattr(task, "image_shape"):
             raise UserError(
                 f"probe {probe} looks at images, and this task has none: use the experiment images"
             )

@@ -1,0 +1,298 @@
+"""What is claimed, each as a finding with an interval."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import beta as beta_law
+from scipy.stats import binom
+
+from epochal.analysis import compare_arms, coupling, same_time
+from epochal.analysis.centre import mean_by_t
+from epochal.core.values.errors import UserError
+from epochal.core.values.finding import Finding, Verdict, judged
+from epochal.core.values.study_runs import StudyRuns
+from epochal.studies.causal_grokking.arms import CHANGES, OBJECTIVES, PENALTIES
+from epochal.studies.causal_grokking.events import (
+    CONFLICTING,
+    Moments,
+    arrays,
+    interval_of,
+    moments,
+    times,
+)
+
+Array = NDArray[np.float64]
+
+SUBJECTS = ("recipe", "no_filter")
+"""Arms in which the published claim is looked for."""
+WORDS = {
+    "train": "the penalty of training environments",
+    "held_out": "the penalty of held-out environments",
+    "varying": "the penalty of environments that differ in the shortcut",
+    "placebo": "the penalty of random environments",
+}
+FEWEST = 3
+
+
+def of_arm(runs: StudyRuns, role: str, columns: Sequence[str] = tuple(PENALTIES.values())) -> list[Moments]:
+    """Jump, rest and the drops of these columns of every network of an arm."""
+    height, broken = runs.margin("height"), runs.margin("broken")
+    return [moments(run, columns, height=height, broken=broken) for run in runs[role].runs]
+
+
+def broken_in(runs: StudyRuns, role: str) -> Array:
+    """``[S, 2]``: when the shortcut was broken through in each network, as (low, high)."""
+    return times([one.broken for one in of_arm(runs, role, ())])
+
+
+def findings(runs: StudyRuns) -> Iterator[Finding]:
+    for role in SUBJECTS:
+        seen = of_arm(runs, role)
+        yield jumps(runs, role, seen)
+        yield from rests(runs, role, seen)
+        yield from coincide(runs, role, seen)
+    yield in_time(runs)
+    for role in CHANGES:
+        yield changed(runs, role)
+    for role in OBJECTIVES:
+        if role != "erm":
+            yield gained(runs, role)
+
+
+def jumps(runs: StudyRuns, role: str, seen: Sequence[Moments]) -> Finding:
+    """The share of networks with a jump: more than half, by the exact binomial."""
+    return runs.cited(
+        share(
+            sum(one.jump.found for one in seen),
+            len(seen),
+            runs.alpha,
+            claim=f"under {role} validation accuracy jumps by {runs.margin('height'):g} after memorisation",
+        ),
+        role,
+    )
+
+
+def in_time(runs: StudyRuns) -> Finding:
+    """Epochs are the fourth change; a shorter run is the beginning of the longer one."""
+    arm, part = runs["recipe"], runs.margin("short")
+    last = min(run.curves[CONFLICTING].steps[-1] for run in arm.runs)
+    early = sum(high <= part * last for _, high in broken_in(runs, "recipe"))
+    found = share(
+        early,
+        len(arm),
+        runs.alpha,
+        claim=f"under recipe the shortcut is broken through within the first {part:g} of training",
+    )
+    return runs.cited(found, "recipe")
+
+
+def share(count: int, num: int, alpha: float, *, claim: str) -> Finding:
+    """Exact: Clopper & Pearson's interval of level 1 - 2 alpha, and the binomial's tail at one half."""
+    low = float(beta_law.ppf(alpha, count, num - count + 1)) if count else 0.0
+    high = float(beta_law.ppf(1 - alpha, count + 1, num - count)) if count < num else 1.0
+    p = float(binom.sf(count - 1, num, 0.5))
+    return Finding(
+        claim=claim,
+        test="binomial, one-sided",
+        estimate=count / num,
+        unit="of the networks",
+        low=low,
+        high=high,
+        level=1 - 2 * alpha,
+        num_runs=num,
+        null="in half of all networks or fewer",
+        p=p,
+        verdict=judged(p, alpha, is_refuted=high < 0.5),
+        smallest_p=0.5**num,
+        note=f"{count} of {num}",
+    )
+
+
+def rests(runs: StudyRuns, role: str, seen: Sequence[Moments]) -> Iterator[Finding]:
+    """Where validation rests between memorisation and the jump, and what it reads there."""
+    known = [one for one in seen if math.isfinite(one.rest.value)]
+    off = np.array([one.rest.value - one.agreement for one in known])
+    margin, most = runs.margin("rest"), runs.margin("alone")
+    claim = f"under {role} validation rests at the share of agreeing cues before it jumps, within {margin:g}"
+    alone = f"under {role} it is then right on fewer than {most:g} of the examples whose cue disagrees"
+    if len(known) < FEWEST:
+        for one in (claim, alone):
+            yield runs.cited(
+                unknown(one, len(seen), f"{len(known)} of {len(seen)} networks rest for 3 records or more"),
+                role,
+            )
+        return
+    levels = ", ".join(f"{one.rest.value:.3f} [{one.rest.low:.3f}, {one.rest.high:.3f}]" for one in known)
+    yield runs.cited(
+        within(
+            off,
+            margin,
+            runs.alpha,
+            claim=claim,
+            note=f"to the end where it does not jump; per network {levels}; agreement "
+            f"{min(o.agreement for o in known):.3f} to {max(o.agreement for o in known):.3f}",
+        ),
+        role,
+    )
+    centre = mean_by_t(np.array([one.conflicting for one in known]), least_sd=1e-6)
+    low, high = centre.interval(runs.alpha)
+    p = centre.p_below(most)
+    yield runs.cited(
+        Finding(
+            claim=alone,
+            test="t of the mean accuracy on conflicting examples",
+            estimate=centre.estimate,
+            low=low,
+            high=high,
+            level=1 - 2 * runs.alpha,
+            num_runs=len(known),
+            null=f"{most:g} or more",
+            p=p,
+            margin=most,
+            verdict=judged(p, runs.alpha, is_refuted=low > most),
+            smallest_p=0.0,
+            note="a network that reads nothing but the cue is right on none of them",
+        ),
+        role,
+    )
+
+
+def within(values: Array, margin: float, alpha: float, *, claim: str, note: str) -> Finding:
+    """Two one-sided t tests that a mean lies within a margin of 0."""
+    centre = mean_by_t(values, least_sd=1e-6)
+    low, high = centre.interval(alpha)
+    p = max(centre.p_below(margin), centre.p_above(-margin))
+    verdict: Verdict = "supported" if p <= alpha else "undecided"
+    if low > margin or high < -margin:
+        verdict = "refuted"
+    return Finding(
+        claim=claim,
+        test="two one-sided t tests",
+        estimate=centre.estimate,
+        low=low,
+        high=high,
+        level=1 - 2 * alpha,
+        num_runs=len(values),
+        null=f"{margin:g} or more away",
+        p=p,
+        margin=margin,
+        verdict=verdict,
+        smallest_p=0.0,
+        note=note,
+    )
+
+
+def coincide(runs: StudyRuns, role: str, seen: Sequence[Moments]) -> Iterator[Finding]:
+    """Jump and drop within the margin of each other, and together across seeds."""
+    interval = interval_of(runs[role])
+    jump = times([one.jump for one in seen]) / interval
+    for name, column in PENALTIES.items():
+        drop = times([one.drops[column] for one in seen]) / interval
+        names = (f"the jump of validation under {role}", f"the drop of {WORDS[name]}")
+        counted = (
+            f"the jump is in {sum(one.jump.found for one in seen)} of {len(seen)} networks, the drop in "
+            f"{sum(one.drops[column].found for one in seen)}"
+        )
+        both = [one.jump.found and one.drops[column].found for one in seen]
+        try:
+            found = same_time(
+                jump,
+                drop,
+                margin=runs.margin("records"),
+                record_interval=1.0,
+                names=names,
+                unit="records",
+                alpha=runs.alpha,
+                exploratory=False,
+            )
+            found = replace(found, note="; ".join(filter(None, (counted, found.note))))
+        except UserError:
+            found = unknown(f"{names[0]} and {names[1]} happen at the same time", len(seen), counted)
+        yield runs.cited(found, role)
+        if name not in ("train", "held_out"):
+            continue
+        if sum(both) < FEWEST:
+            found = unknown(f"{names[0]} and {names[1]} are coupled across runs", len(seen), counted)
+        else:
+            found = coupling(jump, drop, names=names, alpha=runs.alpha, exploratory=False)
+        yield runs.cited(found, role)
+
+
+def changed(runs: StudyRuns, role: str) -> Finding:
+    """Whether the shortcut is broken through at another time without one of the recipe's changes."""
+    one, other = runs["recipe"], runs[role]
+    at = [broken_in(runs, name) for name in ("recipe", role)]
+    horizon = float(min(run.curves[CONFLICTING].steps[-1] for arm in (one, other) for run in arm.runs))
+    claim = f"the shortcut is broken through at another time under {role} than under recipe"
+    try:
+        found = compare_arms(
+            *(np.array([high if high <= horizon else math.nan for _, high in known]) for known in at),
+            horizon=horizon,
+            seeds_1=one.seeds,
+            seeds_2=other.seeds,
+            names=("recipe", role),
+            alpha=runs.alpha,
+            exploratory=False,
+        )
+    except UserError as error:
+        return runs.cited(unknown(claim, len(other), str(error)), "recipe", role)
+    counted = ", ".join(
+        f"{sum(math.isfinite(high) for _, high in known)} of {len(known)} under {name}"
+        for name, known in zip(("recipe", role), at, strict=True)
+    )
+    note = "; ".join(filter(None, (f"above 0: later under {role}; broken through in {counted}", found.note)))
+    return runs.cited(replace(found, claim=claim, note=note), "recipe", role)
+
+
+def gained(runs: StudyRuns, role: str) -> Finding:
+    """Accuracy on conflicting examples at the end, against erm, seed by seed on the same data."""
+    least = runs.margin("gain")
+    ends = [
+        {run.seed: float(arrays(run.curves[CONFLICTING])[1][-1]) for run in runs[one].runs}
+        for one in (role, "erm")
+    ]
+    both = sorted(ends[0].keys() & ends[1].keys())
+    gains = np.array([ends[0][seed] - ends[1][seed] for seed in both])
+    claim = f"{role} ends at least {least:g} above erm on examples whose cue disagrees"
+    kept = gains[np.isfinite(gains)]
+    if len(kept) < FEWEST:
+        return runs.cited(unknown(claim, len(both), "too few networks with a last record"), role, "erm")
+    centre = mean_by_t(kept, least_sd=1e-6)
+    low, high = centre.interval(runs.alpha)
+    p = centre.p_above(least)
+    return runs.cited(
+        Finding(
+            claim=claim,
+            test="paired t of the last record",
+            estimate=centre.estimate,
+            low=low,
+            high=high,
+            level=1 - 2 * runs.alpha,
+            num_runs=len(kept),
+            null=f"a gain of {least:g} or less",
+            p=p,
+            margin=least,
+            verdict=judged(p, runs.alpha, is_refuted=high < least),
+            smallest_p=0.0,
+            note=f"erm ends at {np.mean([ends[1][seed] for seed in both]):.3f}",
+        ),
+        role,
+        "erm",
+    )
+
+
+def unknown(claim: str, num: int, why: str) -> Finding:
+    """Nothing to test: what happened is told, and decides nothing."""
+    return Finding(
+        claim=claim,
+        test="none",
+        estimate=None,
+        num_runs=num,
+        null="none",
+        p=None,
+        verdict="undecided",
+        note=why,
+    )
