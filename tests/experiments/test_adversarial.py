@@ -36,6 +36,19 @@ def test_the_preset_records_at_the_published_steps_and_measures_both_units() -> 
     assert there["space"] == "normalized" and there["step_size"] == 4 / 255 and there["epsilon"] == [50 / 255]
 
 
+def test_both_presets_measure_local_complexity_as_the_source_does() -> None:
+    for preset, vertices, radii, logits in (
+        ("adversarial", 40, [0.005], False),
+        ("adversarial-mlp", 50, [0.05, 0.1, 0.5, 1.0, 5.0], True),
+    ):
+        spec = find("images").request({"data": "digits"}, preset).spec
+        for split in ("train", "val", "random"):
+            options: dict[str, Any] = spec.options_of(f"local_complexity@{split}")
+            assert (options.get("split", "train"), options["form"]) == (split, "published")
+            assert options.get("vertices", 40) == vertices
+            assert list(options.get("radius", [0.005])) == radii and options.get("logits", False) is logits
+
+
 @pytest.mark.parametrize("depth", [1, 3, 5])
 def test_the_mlp_is_that_of_the_script(depth: int) -> None:
     experiment = find("images")

@@ -22,8 +22,8 @@ from epochal.report.several import together
 from epochal.report.thinning import thinned
 from tests.report.runs import FakeRun, event, grokking_run, short_run
 
-NEEDS_SITES = {"norms"}
-"""Drawn in ``test_norms.py``."""
+NEEDS_SITES = {"norms", "robustness", "complexity", "llc"}
+"""Drawn in ``test_norms.py`` and ``test_robustness_figures.py``."""
 NEEDS_A_FIELD = {"phase", "final", "steps-to-threshold", "best-accuracy"}
 NEEDS_PROBES = {"spectrum", "circle", "progress", "examples", "groups", "calibration"}
 """Drawn in ``test_probed_figures.py``, ``test_shortcut_figures.py`` and ``test_calibration.py``."""

@@ -16,6 +16,7 @@ from epochal.core.values.finding import stored_row
 from epochal.report.axes import tick_label
 from epochal.report.beside_causalgrok import beside_causalgrok
 from epochal.report.charts import VIRIDIS, legend_values, palette, panel_json, plain, theme, used_tables
+from epochal.report.coefficient_rows import calibration_lines, coefficient_sections
 from epochal.report.figures import page_figures
 from epochal.report.files import Format, save_figure
 from epochal.report.finding_rows import finding_row
@@ -62,6 +63,8 @@ def page(run: RunLike, specs: Sequence[FigureSpec], said: RunFindings | None = N
         sentences=_sentences(run, rows),
         is_unfinished=not run.is_done and (run.members["outcome"] == "running").any(),
         warnings=masked_gradients(run),
+        coefficients=coefficient_sections(run),
+        calibration=calibration_lines(run),
         rows=rows,
         groups=group_rows(run) if len(rows) > 1 else [],
         is_seeds_only=all(map(is_replicate, varied_fields(run))),

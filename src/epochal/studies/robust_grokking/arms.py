@@ -1,0 +1,124 @@
+"""The conditions: ResNet18 on CIFAR-10 and a transformer in the full form, small networks in the quick one.
+
+The coefficient is sampled while training, at few records, with step size, gamma and n_beta fixed for a kind
+of network, so that records compare. In the quick form they follow from the largest curvature on the way
+(about 20 for the transformer, 4 for the MLP) of seeds below 70, which no form trains: ``eps n_beta h`` and
+``eps gamma`` are a few tenths at most, so that short chains settle. Localised like that, the coefficient
+leaves out directions whose curvature is far below gamma / n_beta. In the full form they are guesses on the
+safe side.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from epochal.core.values.study import Arm
+
+SEEDS, QUICK = "100:105", "70:76"
+SPLITS = ("train", "val", "random")
+IMAGE_PROBES = "loss,accuracy,weight_norm,robust_accuracy,llc,hessian," + ",".join(
+    f"local_complexity@{split}" for split in SPLITS
+)
+TOKEN_PROBES = "loss,accuracy,weight_norm,llc,hessian,local_complexity@train,local_complexity@val"
+
+
+def options(**given: object) -> dict[str, object]:
+    """Options of probes, as ``llc__draws``; those of local complexity are for every kind of points."""
+    made: dict[str, object] = {}
+    for name, value in given.items():
+        probe, _, option = name.partition("__")
+        labels = [f"@{split}" for split in SPLITS] if probe == "local_complexity" else [""]
+        made |= {f"probe_options.{probe}{label}.{option}": value for label in labels}
+    return made
+
+
+RESNET: Mapping[str, object] = {
+    "seed": SEEDS,
+    "probes": IMAGE_PROBES,
+    "probe_every.llc": "log:4",
+    "probe_every.hessian": "log:4",
+    **options(
+        llc__step_size=1e-6, llc__gamma=1000.0, llc__n_beta=4600.0, llc__draws=200, llc__burn_in=100,
+        hessian__samples=1024,
+    ),
+}  # fmt: skip
+
+SMALL_MLP: Mapping[str, object] = {
+    "data": "digits", "n_train": 500, "width": 32, "depth": 2, "batch_size": 100, "precision": "float32",
+    "learning_rate": 4e-3, "max_steps": 12_000, "record_every": "log:6", "attack_steps": 3, "seed": QUICK,
+    "probes": IMAGE_PROBES, "probe_every.llc": "log:3", "probe_every.hessian": "log:3",
+    **options(
+        local_complexity__radius=0.1, local_complexity__vertices=20, local_complexity__samples=500,
+        local_complexity__form="independent", local_complexity__logits=False,
+        robust_accuracy__samples=200, robust_accuracy__check_samples=0,
+        llc__step_size=4e-4, llc__gamma=1000.0, llc__n_beta=80.0, llc__draws=150, llc__burn_in=50,
+        llc__batch_size=100, hessian__samples=500, hessian__iterations=20, hessian__draws=8,
+    ),
+}  # fmt: skip
+
+TOKENS: Mapping[str, object] = {
+    "seed": SEEDS, "probes": TOKEN_PROBES, "record_every": "100+log:8",
+    "probe_every.llc": 500, "probe_every.hessian": 500,
+    "probe_options.local_complexity@val.split": "val",
+    "probe_options.llc.step_size": 2e-5, "probe_options.llc.gamma": 1000.0,
+    "probe_options.llc.n_beta": 460.0, "probe_options.llc.draws": 200, "probe_options.llc.burn_in": 100,
+}  # fmt: skip
+
+SMALL_TOKENS: Mapping[str, object] = {
+    **TOKENS,
+    "modulus": 31, "width": 48, "train_fraction": 0.6, "weight_decay": 1.5, "max_steps": 800,
+    "record_every": 20, "seed": QUICK, "probe_every.llc": 80, "probe_every.hessian": 80,
+    "probe_options.local_complexity@train.samples": 100, "probe_options.local_complexity@val.samples": 100,
+    "probe_options.local_complexity@train.vertices": 20, "probe_options.local_complexity@val.vertices": 20,
+    "probe_options.local_complexity@train.radius": 0.05, "probe_options.local_complexity@val.radius": 0.05,
+    "probe_options.llc.chains": 3, "probe_options.llc.step_size": 1e-4,
+    "probe_options.llc.gamma": 2000.0, "probe_options.llc.n_beta": 90.0,
+    "probe_options.llc.draws": 150, "probe_options.llc.burn_in": 40, "probe_options.llc.batch_size": 128,
+    "probe_options.hessian.samples": 256, "probe_options.hessian.iterations": 15,
+    "probe_options.hessian.draws": 8,
+}  # fmt: skip
+
+
+def resnet(**settings: object) -> Arm:
+    return Arm(experiment="images", preset="adversarial", settings={**RESNET, **settings}, form="full")
+
+
+def mlp(**settings: object) -> Arm:
+    given = {**SMALL_MLP, **SPLIT_OPTIONS, **settings}
+    return Arm(experiment="images", preset="adversarial-mlp", settings=given, form="quick")
+
+
+SPLIT_OPTIONS = {f"probe_options.local_complexity@{split}.split": split for split in SPLITS}
+
+ARMS: Mapping[str, Arm] = {
+    "resnet": resnet(),
+    "resnet_pgd": resnet(training="pgd"),
+    "resnet_batchnorm": resnet(norm="batch"),
+    "resnet_batchnorm_pgd": resnet(norm="batch", training="pgd"),
+    "modular": Arm(
+        experiment="algorithmic", preset="nanda", settings={**TOKENS, "max_steps": 20_000}, form="full"
+    ),
+    "mlp": mlp(),
+    "mlp_pgd": mlp(training="pgd"),
+    "small_modular": Arm(experiment="algorithmic", preset="demo", settings=SMALL_TOKENS, form="quick"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """Which curve saturates first in an arm, and which rises after it."""
+
+    first: str
+    then: str
+    words: tuple[str, str]
+
+
+IMAGES = Course(first="val_accuracy", then="robust_accuracy", words=("clean accuracy", "robust accuracy"))
+MODULAR = Course(
+    first="train_accuracy", then="val_accuracy", words=("training accuracy", "validation accuracy")
+)
+
+COURSES: Mapping[str, Course] = {role: MODULAR if "modular" in role else IMAGES for role in ARMS}
+PAIRS = (("resnet", "resnet_pgd"), ("resnet_batchnorm", "resnet_batchnorm_pgd"), ("mlp", "mlp_pgd"))
+"""Standard training, and training against the attack, at otherwise equal conditions."""
+NORMS = (("resnet", "resnet_batchnorm"), ("resnet_pgd", "resnet_batchnorm_pgd"))
+"""Without batch norm, and with it."""
