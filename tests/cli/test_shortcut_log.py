@@ -54,7 +54,9 @@ def test_it_leaves_the_files_and_writes_them_again(call: Call, runs: Path, file:
     assert again.code == 0 and again.out.splitlines() == [str(place.parent) for place in places]
     assert places[0].joinpath("summary.json").read_bytes() == before
     refused = call("export", str(run.path), "--shortcut-log", "--member", "1")
-    assert refused.code == 2 and "leave --credit-log, --arviz, --member, --step and --output out" in refused.err
+    assert (
+        refused.code == 2 and "leave --credit-log, --arviz, --member, --step and --output out" in refused.err
+    )
 
 
 def right_of(run: Run, member: int, file: Path) -> float:
