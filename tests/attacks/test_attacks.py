@@ -309,3 +309,10 @@ def test_apgd_halves_its_step_where_a_step_of_one_size_only_jumps() -> None:
     x, t = torch.zeros(5, 3, dtype=torch.float64), torch.zeros(5, dtype=torch.int64)
     found = apgd(predict, x, t, KEY, epsilon=0.5, steps=200)
     assert (margin(predict(found), t) > -1e-5).all()
+
+
+def test_a_network_that_ignores_its_inputs_cannot_be_attacked() -> None:
+    inputs, targets = torch.full((3, 4), 0.5, dtype=torch.float64), torch.tensor([0, 1, 1])
+    fixed = torch.tensor([[1.0, 0.0]], dtype=torch.float64).expand(3, 2)
+    found = pgd(lambda at: fixed, inputs, targets, random.key(0, "attack"), epsilon=0.1)
+    assert torch.equal(found, inputs)
