@@ -25,8 +25,8 @@ from tests.report.runs import FakeRun, event, grokking_run, short_run
 NEEDS_SITES = {"norms", "robustness", "complexity", "llc"}
 """Drawn in ``test_norms.py`` and ``test_robustness_figures.py``."""
 NEEDS_A_FIELD = {"phase", "final", "steps-to-threshold", "best-accuracy"}
-NEEDS_PROBES = {"spectrum", "circle", "progress", "examples", "groups", "calibration"}
-"""Drawn in ``test_probed_figures.py``, ``test_shortcut_figures.py`` and ``test_calibration.py``."""
+NEEDS_PROBES = {"spectrum", "circle", "progress", "examples", "groups", "calibration", "traces"}
+"""Drawn in the files of tests that are named after them or after what they are about."""
 STEPS = [0, 10, 20, 40, 80, 160]
 
 
