@@ -16,7 +16,7 @@ from typing import Any
 
 import epochal
 from epochal.core.values.study_runs import StudyRuns
-from epochal.launch.study_runs import gathered
+from epochal.launch.studies.runs import gathered
 from epochal.store.run import Run
 from epochal.studies.modular_grokking import modular_grokking
 from epochal.studies.modular_grokking.against_published import COLUMNS, row_of

@@ -29,7 +29,7 @@ from epochal.engine.train import train
 from epochal.experiments.catalog import find
 from epochal.launch.environment import describe
 from epochal.launch.execute import execute
-from epochal.launch.listener import Silent
+from epochal.launch.watching.listener import Silent
 
 RESULTS = Path(__file__).parent / "results" / "training.md"
 

@@ -13,7 +13,7 @@ import polars as pl
 from epochal.core.values.request import Request
 from epochal.core.values.settings import is_none
 from epochal.experiments.catalog import Experiment, find, named
-from epochal.launch.listener import Listener, Silent
+from epochal.launch.watching.listener import Listener, Silent
 from epochal.store import run as stored
 from epochal.store.catalog import find_run
 from epochal.store.many import load_many
@@ -22,9 +22,9 @@ from epochal.store.run import Run
 
 if TYPE_CHECKING:
     from epochal.launch.layout import Layout
-    from epochal.launch.mirror import Mirror
-    from epochal.launch.study import Conducted
-    from epochal.launch.study_plan import StudyPlan
+    from epochal.launch.studies.conduct import Conducted
+    from epochal.launch.studies.plan import StudyPlan
+    from epochal.launch.watching.mirror import Mirror
 
 __all__ = [
     "conduct", "execute", "extend", "load", "load_many", "place", "progress_bar", "request", "run",
@@ -139,7 +139,7 @@ def shortcut_logs(run: Run) -> list[Path]:
     Raises:
         UserError: the run has no shortcut.
     """
-    from epochal.launch.test_accuracy import test_accuracy
+    from epochal.launch.tested import test_accuracy
     from epochal.report.shortcut_log import has_shortcut_log, write_shortcut_logs
 
     return write_shortcut_logs(run, test_accuracy(run) if has_shortcut_log(run) else None)
@@ -165,7 +165,7 @@ def study(
         UserError: what is wrong with the study or an override, or what stopped it.
         KeyboardInterrupt: after storing the state; the same call resumes.
     """
-    from epochal.launch.study_plan import resolve
+    from epochal.launch.studies.plan import resolve
     from epochal.studies import find as find_study
 
     folder = runs_folder(runs)
@@ -183,7 +183,7 @@ def conduct(
     again: bool = False,
 ) -> "Conducted":
     """Trains and analyses what is planned, and writes the page of the study."""
-    from epochal.launch.study import conduct as conduct_study
+    from epochal.launch.studies.conduct import conduct as conduct_study
     from epochal.report.study import write_study_report
 
     return conduct_study(
@@ -248,7 +248,7 @@ def _figures(run: Run) -> Any:
 def _mirror(request: Request, listener: Listener) -> "Mirror | None":
     if request.spec.wandb == "disabled":
         return None
-    from epochal.launch.mirror import Mirror
+    from epochal.launch.watching.mirror import Mirror
 
     return Mirror(request, listener)
 
@@ -291,8 +291,8 @@ def _listener(progress: bool) -> Listener:
         return Silent()
     from rich.console import Console
 
-    from epochal.launch.live import LiveDisplay
-    from epochal.launch.notebook import NotebookDisplay, notebook_show
+    from epochal.launch.watching.live import LiveDisplay
+    from epochal.launch.watching.notebook import NotebookDisplay, notebook_show
 
     show = notebook_show()
     return NotebookDisplay(show) if show else LiveDisplay(Console(file=sys.stderr))

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 import epochal
 from epochal.core.values.errors import UserError
-from epochal.launch.follow import follow
-from epochal.launch.listener import Silent, Start
-from epochal.launch.stop import ask_to_stop
+from epochal.launch.background.stop import ask_to_stop
+from epochal.launch.watching.follow import follow
+from epochal.launch.watching.listener import Silent, Start
 from epochal.store.lock import acquire, holder, is_held, release
 from tests.cli.conftest import TINY, Call, Have
 

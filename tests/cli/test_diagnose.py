@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from epochal.launch.diagnosis_rules import RULES
+from epochal.launch.diagnosis.rules import RULES
 from tests.cli.conftest import TINY, Call, Have
 
 SNAPSHOTS = (*TINY, "snapshot_every=10", "model=mlp", "depth=1", "activation=relu")

@@ -12,7 +12,7 @@ from rich.console import Console
 
 import epochal
 from epochal.cli.waiting import waiting
-from epochal.launch import study as conducting
+from epochal.launch.studies import conduct as conducting
 from epochal.store.split_sizes import BY_MEMBER, split_sizes
 from tests.cli.conftest import TINY, Call
 from tests.cli.test_analyse import lightning, planted

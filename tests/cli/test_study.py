@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from epochal.launch import live
-from epochal.launch.listener import Silent, Start
+from epochal.launch.watching import live
+from epochal.launch.watching.listener import Silent, Start
 from tests.cli.conftest import Call
 from tests.launch.studies import write
 

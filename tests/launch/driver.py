@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from epochal.experiments.catalog import find
 from epochal.launch.execute import execute
-from epochal.launch.listener import Silent
+from epochal.launch.watching.listener import Silent
 from epochal.store import atomic, directory, records
 
 SETTINGS = {

@@ -7,9 +7,9 @@ from epochal import api
 from epochal.core.values.request import Request
 from epochal.experiments.catalog import Experiment
 from epochal.launch.execute import execute
-from epochal.launch.listener import Listener, Silent
-from epochal.launch.study import Conducted, conduct
-from epochal.launch.study_plan import StudyPlan, resolve
+from epochal.launch.studies.conduct import Conducted, conduct
+from epochal.launch.studies.plan import StudyPlan, resolve
+from epochal.launch.watching.listener import Listener, Silent
 from epochal.store.run import Run, load
 from epochal.studies import find
 

@@ -12,8 +12,8 @@ import epochal
 from epochal.core.values.errors import UserError
 from epochal.engine.population import initial_population
 from epochal.experiments.restore import program_of, restore
-from epochal.launch.credit_checkpoint import judge_checkpoint, read_checkpoint
-from epochal.launch.credit_null import judge
+from epochal.launch.credit.checkpoint import judge_checkpoint, read_checkpoint
+from epochal.launch.credit.null import judge
 from epochal.store.run import Run
 from tests.launch.test_credit_null import SMALL
 

@@ -12,7 +12,7 @@ from epochal.core.tensors.tap import Tap
 from epochal.core.values.errors import UserError
 from epochal.engine.population import initial_population
 from epochal.experiments.restore import program_of, restore
-from epochal.launch.credit_null import Judged, judge, without_null
+from epochal.launch.credit.null import Judged, judge, without_null
 from epochal.store.run import Run
 
 SMALL: dict[str, Any] = {

@@ -4,7 +4,7 @@ import math
 
 import polars as pl
 
-from epochal.launch.study_runs import curves_of_places
+from epochal.launch.studies.runs import curves_of_places
 
 
 def test_each_place_of_an_array_is_a_curve_of_the_records_that_have_it() -> None:

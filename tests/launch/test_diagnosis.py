@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from epochal.launch.diagnosis_rules import RULES, Signs, findings_of
+from epochal.launch.diagnosis.rules import RULES, Signs, findings_of
 
 STEPS = np.arange(40) * 10
 FALLING = 2.0 * np.exp(-STEPS / 200)

@@ -14,7 +14,7 @@ import pytest
 
 import epochal
 from epochal.engine.train import train
-from epochal.launch.mirror import _Copies
+from epochal.launch.watching.mirror import _Copies
 
 FIELDS: dict[str, Any] = {
     "modulus": 7, "width": 8, "heads": 2, "max_steps": 20, "record_every": 5, "seed": "0:2", "threads": 1,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import epochal
-from epochal.launch.notebook import NotebookDisplay
+from epochal.launch.watching.notebook import NotebookDisplay
 
 CELL = """
 import epochal
@@ -52,7 +52,7 @@ def test_the_output_is_replaced_and_ends_complete(tmp_path: Path, monkeypatch: p
         return Handle()
 
     monkeypatch.setattr("epochal.api._listener", lambda _: NotebookDisplay(show))
-    monkeypatch.setattr("epochal.launch.notebook.REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr("epochal.launch.watching.notebook.REFRESH_SECONDS", 0.0)
     run = epochal.run(
         "algorithmic", modulus=7, width=8, heads=2, max_steps=20, record_every=5, threads=1, runs=tmp_path
     )

@@ -23,8 +23,8 @@ def attach(
     from rich.console import Console
 
     from epochal.api import load, runs_folder
-    from epochal.launch.follow import follow
-    from epochal.launch.live import LiveDisplay
+    from epochal.launch.watching.follow import follow
+    from epochal.launch.watching.live import LiveDisplay
     from epochal.store.catalog import find_run, standing
     from epochal.store.lock import is_held
 
@@ -55,8 +55,8 @@ def stop(
     from rich.console import Console
 
     from epochal.api import runs_folder
-    from epochal.launch.follow import LOOK_SECONDS, pause
-    from epochal.launch.stop import ask_to_stop, stoppable
+    from epochal.launch.background.stop import ask_to_stop, stoppable
+    from epochal.launch.watching.follow import LOOK_SECONDS, pause
     from epochal.store.catalog import find_run, standing
     from epochal.store.lock import is_held
     from epochal.store.paths import RunPaths
@@ -89,7 +89,7 @@ def logs(
 ) -> None:
     """Print what a run noted, and what a detached one printed. These are log.txt and output.txt."""
     from epochal.api import runs_folder
-    from epochal.launch.follow import LOOK_SECONDS, pause
+    from epochal.launch.watching.follow import LOOK_SECONDS, pause
     from epochal.store.catalog import find_run
     from epochal.store.lock import is_held
     from epochal.store.paths import RunPaths
@@ -126,7 +126,7 @@ def start_detached(words: Sequence[str], path: Path, as_json: bool) -> None:
     from rich.console import Console
 
     from epochal.api import load
-    from epochal.launch.detach import detach
+    from epochal.launch.background.detach import detach
     from epochal.store.lock import is_held
     from epochal.store.paths import RunPaths
 

@@ -32,8 +32,8 @@ def diagnose(
 ) -> None:
     """Look for what is wrong with a run, by rules with thresholds."""
     from epochal.api import load, progress_bar, runs_folder
-    from epochal.launch.diagnosing import diagnose as examine
-    from epochal.launch.diagnosis_rules import RULES
+    from epochal.launch.diagnosis.measure import diagnose as examine
+    from epochal.launch.diagnosis.rules import RULES
     from epochal.store.catalog import find_run
 
     found = load(find_run(run, runs_folder(runs)))

@@ -12,7 +12,7 @@ from epochal.core.values.errors import UserError
 
 if TYPE_CHECKING:
     from epochal.analysis.nulls import Joint, Published
-    from epochal.launch.credit_null import Judged
+    from epochal.launch.credit.null import Judged
 
 FAR = 0.01
 """Between a checkpoint's test accuracy and ours: more means other images, other pixels or another network."""
@@ -74,8 +74,8 @@ def _of_run(
     as_json: bool,
 ) -> None:
     from epochal.api import load, progress_bar, runs_folder
-    from epochal.launch.credit_null import judge, without_null
-    from epochal.launch.credit_null_table import keep
+    from epochal.launch.credit.null import judge, without_null
+    from epochal.launch.credit.null_table import keep
     from epochal.store.catalog import find_run
 
     run = load(find_run(name, runs_folder(runs)))
@@ -121,7 +121,7 @@ def _of_file(
     normalization = "raw" if normalization == "none" else normalization
     if normalization not in ("standard", "raw", "compat"):
         raise UserError(f"normalization={normalization} is none of standard, raw, compat")
-    from epochal.launch.credit_checkpoint import SAMPLES, judge_checkpoint, read_checkpoint
+    from epochal.launch.credit.checkpoint import SAMPLES, judge_checkpoint, read_checkpoint
 
     checkpoint = read_checkpoint(path, residual=residual == "true")
     found = judge_checkpoint(

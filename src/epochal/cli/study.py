@@ -19,8 +19,8 @@ from epochal.cli.app import (
 from epochal.core.values.errors import UserError
 
 if TYPE_CHECKING:
-    from epochal.launch.study import Conducted
-    from epochal.launch.study_plan import StudyPlan
+    from epochal.launch.studies.conduct import Conducted
+    from epochal.launch.studies.plan import StudyPlan
 
 
 @app.command()
@@ -52,7 +52,7 @@ def study(
         _list(runs, studies, as_json)
         return
     from epochal import api
-    from epochal.launch.study_plan import resolve
+    from epochal.launch.studies.plan import resolve
     from epochal.studies import find
 
     settings, preset = settings_of(overrides or [])
@@ -69,7 +69,7 @@ def study(
     from rich.console import Console
 
     from epochal.launch.interrupts import Interrupted, interruptible
-    from epochal.launch.live import LiveDisplay
+    from epochal.launch.watching.live import LiveDisplay
 
     place = api.studies_folder(studies, folder)
     given = {"--look": look, "--runs": runs, "--studies": studies}

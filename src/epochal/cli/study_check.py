@@ -9,9 +9,9 @@ import numpy as np
 from epochal.api import runs_folder
 from epochal.check.case import Outcome, outcome
 from epochal.core.values.study_runs import ArmRuns, CurveOf, MemberRun, StudyRuns
-from epochal.launch.study import judged
-from epochal.launch.study_plan import StudyPlan, resolve
-from epochal.launch.study_runs import detected
+from epochal.launch.studies.conduct import judged
+from epochal.launch.studies.plan import StudyPlan, resolve
+from epochal.launch.studies.runs import detected
 from epochal.studies import Found
 
 MAX_STEPS = 1000

@@ -108,7 +108,7 @@ def _train(
     from epochal import api
     from epochal.experiments import catalog
     from epochal.launch.interrupts import Interrupted
-    from epochal.launch.live import LiveDisplay
+    from epochal.launch.watching.live import LiveDisplay
 
     settings, preset = settings_of(words)
     found, preset = catalog.named(experiment, preset)

@@ -23,13 +23,13 @@ from epochal.launch.environment import describe
 from epochal.launch.interrupts import Interrupted, Requests, stop_requests
 from epochal.launch.labels import labels_of
 from epochal.launch.layout import Layout, choose, recorded, workers
-from epochal.launch.listener import Listener, Start
 from epochal.launch.memory import OutOfMemoryError, memory_wanted
 from epochal.launch.numerics import numerics
 from epochal.launch.packs import Pack, build
 from epochal.launch.training import Ended, train_pack
 from epochal.launch.transitions import events_of
 from epochal.launch.trial import try_own_code, try_rule
+from epochal.launch.watching.listener import Listener, Start
 from epochal.launch.workers import train_side_by_side
 from epochal.store.directory import RunDirectory, remove_if_empty
 from epochal.store.documents import read_json, read_spec

@@ -14,8 +14,8 @@ from epochal.engine.population import Population, initial_population
 from epochal.engine.program import Program
 from epochal.engine.train import Moment, train
 from epochal.launch.interrupts import Requests
-from epochal.launch.listener import Listener
 from epochal.launch.packs import Pack
+from epochal.launch.watching.listener import Listener
 from epochal.store.directory import RunDirectory
 from epochal.store.records import RecordWriter
 from epochal.store.snapshots import save_snapshot

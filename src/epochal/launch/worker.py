@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from epochal.core.values.errors import UserError
 from epochal.experiments.restore import program_of
 from epochal.launch.interrupts import Requests, stop_requests
-from epochal.launch.listener import Silent
 from epochal.launch.memory import memory_wanted
 from epochal.launch.packs import Pack
 from epochal.launch.training import train_pack
+from epochal.launch.watching.listener import Silent
 from epochal.store.directory import RunDirectory
 from epochal.store.paths import RunPaths
 from epochal.store.run import load

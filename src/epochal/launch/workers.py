@@ -17,10 +17,10 @@ import epochal
 from epochal.core.values.errors import UserError
 from epochal.core.values.outcome import Outcome
 from epochal.launch.interrupts import Requests
-from epochal.launch.listener import Listener
 from epochal.launch.memory import OutOfMemoryError
 from epochal.launch.packs import Pack
 from epochal.launch.training import Ended
+from epochal.launch.watching.listener import Listener
 from epochal.store.directory import RunDirectory
 from epochal.store.states import state_steps
 

@@ -1,6 +1,6 @@
 """A study as a value: what is asked, what is predicted, what would refute it, and the design that decides.
 
-All of it is declared before the data. `launch/study.py` resolves, freezes and conducts it.
+All of it is declared before the data. `launch/studies/conduct.py` resolves, freezes and conducts it.
 """
 
 import math

@@ -13,7 +13,7 @@ from epochal.core.values.errors import UserError
 from epochal.engine.observe import measure
 from epochal.engine.population import initial_population
 from epochal.experiments.restore import member_spec, program_of
-from epochal.launch.diagnosis_rules import Finding, Signs, findings_of
+from epochal.launch.diagnosis.rules import Finding, Signs, findings_of
 from epochal.launch.heap import kept_heap
 from epochal.launch.measuring import measure_snapshots, measurement
 from epochal.probes import find

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from epochal.core.values.errors import UserError
-from epochal.launch.follow import pause
+from epochal.launch.watching.follow import pause
 from epochal.store.atomic import explain_disk_errors
 from epochal.store.lock import holder
 from epochal.store.paths import RunPaths

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from epochal.core.values.identity import SEMANTICS, digest
-from epochal.launch.credit_null import Judged
+from epochal.launch.credit.null import Judged
 from epochal.store.probe_tables import KEYS, ProbeTable
 from epochal.store.run import Run
 from epochal.store.schema import polars_schema

@@ -18,8 +18,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from epochal.launch.listener import Start
 from epochal.launch.transitions import THRESHOLD
+from epochal.launch.watching.listener import Start
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 CELLS = 32
@@ -30,7 +30,7 @@ WATCHED = {"train_accuracy": "memorised", "val_accuracy": "generalised"}
 
 
 class LiveDisplay:
-    """A :class:`epochal.launch.listener.Listener` for people. Without a terminal it prints plain lines."""
+    """A ``Listener`` for people. Without a terminal it prints plain lines."""
 
     def __init__(self, console: Console, *, is_live: bool = False) -> None:
         """``is_live``: somebody else draws it again and again, as a terminal would."""

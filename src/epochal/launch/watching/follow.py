@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from epochal.launch.labels import stored_labels
-from epochal.launch.listener import Listener, Start
+from epochal.launch.watching.listener import Listener, Start
 from epochal.store.lock import is_held
 from epochal.store.run import Run
 from epochal.store.tail import RecordTail, Row, TextTail

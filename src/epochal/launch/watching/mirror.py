@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from epochal.core.values.errors import UserError
 from epochal.core.values.identity import digest
 from epochal.core.values.request import Request
-from epochal.launch.follow import pause
-from epochal.launch.listener import Listener, Start
+from epochal.launch.watching.follow import pause
+from epochal.launch.watching.listener import Listener, Start
 from epochal.store.run import load
 from epochal.store.tail import RecordTail, TextTail
 
@@ -30,7 +30,7 @@ PATIENCE_SECONDS = 120.0
 
 
 class Mirror:
-    """A :class:`epochal.launch.listener.Listener` that hands everything on to another one.
+    """A :class:`epochal.launch.watching.listener.Listener` that hands everything on to another one.
 
     It reads the record files rather than what it hears: a run that was mirrored from its middle, or killed
     and resumed, has every row once. ``wandb/mirrored.txt`` in the run says how far each member got.

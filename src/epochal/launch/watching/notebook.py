@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from epochal.launch.listener import Start
-from epochal.launch.live import LiveDisplay
+from epochal.launch.watching.listener import Start
+from epochal.launch.watching.live import LiveDisplay
 
 REFRESH_SECONDS = 0.25
 WIDTH = 100
@@ -20,7 +20,7 @@ WIDTH = 100
 
 
 class NotebookDisplay:
-    """A :class:`epochal.launch.listener.Listener` for notebooks; ``show`` displays and gives a handle.
+    """A ``Listener`` for notebooks; ``show`` displays and gives a handle.
 
     Needs no widgets: whatever front end there is, it replaces the output with text in HTML.
     """

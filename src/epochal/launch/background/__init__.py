@@ -1,0 +1,1 @@
+"""Training that goes on without a terminal, and its end."""

@@ -1,0 +1,1 @@
+"""The null of credit, for stored runs and for checkpoints from elsewhere."""

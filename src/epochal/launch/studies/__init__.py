@@ -1,0 +1,1 @@
+"""Studies: planned, frozen at the first data, trained look by look, analysed."""
