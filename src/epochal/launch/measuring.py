@@ -1,7 +1,6 @@
 """Measures stored snapshots with a probe, as training would have, and keeps the table in the run."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,7 +23,7 @@ from epochal.experiments.own_code import explained
 from epochal.experiments.probes import load_probe
 from epochal.experiments.restore import member_spec, program_of
 from epochal.launch.execute import declared
-from epochal.launch.heap import kept_heap
+from epochal.launch.numerics import steady
 from epochal.store.calibration import calibrated
 from epochal.store.probe_tables import KEYS, Kept, ProbeTable, store_code
 from epochal.store.run import Run
@@ -102,7 +101,7 @@ def measure_snapshots(
     kept = wanted.table.read_kept() if wanted.probe.kept else {}
     work = list(_work(run, members, steps, there))
     try:
-        with _threads(run), kept_heap():
+        with steady(run.spec["fields"].get("threads")):
             for pack, group, due in _grouped(work):
                 program = program_of(run, group, executor=run.spec["executors"][pack])
                 start = initial_population(program)
@@ -259,14 +258,3 @@ def _labels(program: Program, start: Population, probe: ConfiguredProbe) -> dict
     )  # fmt: skip
     with explained(), torch.no_grad():
         return probe.labels(view)
-
-
-@contextmanager
-def _threads(run: Run) -> Iterator[None]:
-    """As many as the run asked for: the same sums in the same order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(run.spec["fields"].get("threads") or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

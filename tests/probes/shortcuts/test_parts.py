@@ -10,10 +10,11 @@ from epochal import GivenView
 from epochal.core.tensors.tap import Tap
 from epochal.probes.shortcuts.forward import features, logits_of, site_means, site_names
 from epochal.probes.shortcuts.linear import equal_mass, logistic_scores, ridge_scores
-from epochal.probes.shortcuts.places import equal_parts, places_within
+from epochal.probes.shortcuts.places import places_within
 from epochal.probes.shortcuts.roc import area
 from epochal.probes.shortcuts.stamps import balanced_code, halves, other_code
 from epochal.probes.sites import spectrum
+from epochal.tasks.shortcuts.environments import equal_count_bins
 from tests.probes.shortcuts.readers import core_reader, task, value, view
 
 
@@ -70,8 +71,8 @@ def test_places_within_a_group_are_counted_in_the_given_order() -> None:
     group = torch.tensor([1, 0, 1, 1, 0, 2])
     order = torch.tensor([5.0, 2.0, 3.0, 9.0, 1.0, 0.0])
     assert places_within(group, 3, order).tolist() == [1, 1, 0, 2, 0, 0]
-    assert equal_parts(order, 4).tolist() == [2, 1, 2, 3, 0, 0]
-    sizes = torch.bincount(equal_parts(normal(100), 7))
+    assert equal_count_bins(order, 4).tolist() == [2, 1, 2, 3, 0, 0]
+    sizes = torch.bincount(equal_count_bins(normal(100), 7))
     assert sizes.min() == 14 and sizes.max() == 15
 
 

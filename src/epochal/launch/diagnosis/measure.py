@@ -1,7 +1,6 @@
 """What a run's snapshots say about the health of its training: measures, a section of the loss, rules."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -14,8 +13,8 @@ from epochal.engine.observe import measure
 from epochal.engine.population import initial_population
 from epochal.experiments.restore import member_spec, program_of
 from epochal.launch.diagnosis.rules import Finding, Signs, findings_of
-from epochal.launch.heap import kept_heap
 from epochal.launch.measuring import measure_snapshots, measurement
+from epochal.launch.numerics import steady
 from epochal.probes import find
 from epochal.store.run import Run
 
@@ -162,7 +161,7 @@ def _section(run: Run, members: Sequence[int], bar: Bar) -> list[dict[str, Any]]
     rows = []
     loss = find("loss")
     probe = loss.configured(loss.options.model_validate({"splits": "train"}))
-    with bar("section of the loss") as progress, _steady(run), kept_heap():
+    with bar("section of the loss") as progress, steady(run.spec["fields"].get("threads")):
         for done, member in enumerate(members):
             pack = next(k for k, group in enumerate(run.spec["packs"]) if member in group)
             program = program_of(run, (member,), executor=run.spec["executors"][pack])
@@ -199,13 +198,3 @@ def _pairs(run: Run, member: int) -> Iterator[tuple[int, int]]:
     last = run.last_snapshot(member)
     steps = [step for step in run.snapshots if step <= last]
     yield from pairwise(steps)
-
-
-@contextmanager
-def _steady(run: Run) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(run.spec["fields"].get("threads") or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

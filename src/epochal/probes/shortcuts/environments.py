@@ -14,9 +14,10 @@ from epochal.core.values.errors import UserError
 from epochal.probes.shortcuts.forward import logits_of
 from epochal.probes.shortcuts.needs import has_cue
 from epochal.probes.shortcuts.penalty import slopes
-from epochal.probes.shortcuts.places import brightness, equal_parts, random_order
+from epochal.probes.shortcuts.places import brightness, random_order
 from epochal.probes.shortcuts.shares import is_in
 from epochal.probes.shortcuts.stamps import other_code
+from epochal.tasks.shortcuts.environments import equal_count_bins
 
 Kind = Literal["own", "brightness", "patch_flip", "rho", "random"]
 COUNTERFACTUAL = ("patch_flip", "rho")
@@ -84,9 +85,9 @@ def _environment(view: View, batch: Batch, kind: Kind, num: int) -> Int64[Tensor
             raise UserError("probe irm reads the factor environment, which this task's batches do not have")
         return batch.factors["environment"]
     if kind == "brightness":
-        return equal_parts(brightness(batch.inputs), num)
+        return equal_count_bins(brightness(batch.inputs), num)
     key = random.key(view.fields.get("seed", 0), "irm environments")
-    return equal_parts(random_order(key.to(batch.targets.device), batch.factors["index"]), num)
+    return equal_count_bins(random_order(key.to(batch.targets.device), batch.factors["index"]), num)
 
 
 def _slopes_with(view: View, batch: Batch, code: Int64[Tensor, " N"]) -> Float[Tensor, " N"]:

@@ -62,9 +62,7 @@ def equal_count_bins(values: Int64[Tensor, " N"] | Float[Tensor, " N"], count: i
 
     Of equal values the earlier ones come first.
     """
-    order = torch.sort(values, stable=True).indices
-    rank = torch.empty_like(order)
-    rank[order] = torch.arange(len(values), device=order.device)
+    rank = torch.argsort(torch.argsort(values, stable=True))
     return rank * count // len(values)
 
 
