@@ -115,7 +115,7 @@ class Worker:
             "OPENBLAS_NUM_THREADS": "1",
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "epochal.analysis.serve", task],
+            [sys.executable, "-m", "epochal.analysis", task],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,

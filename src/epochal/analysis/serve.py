@@ -1,7 +1,6 @@
-"""A process that answers jobs: one line of JSON in, one line of JSON out (see ``many.py``)."""
+"""Answers jobs: one line of JSON in, one line of JSON out; a process of its own by ``__main__.py``."""
 
 import json
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any
@@ -27,7 +26,3 @@ def main(task: str, lines: Iterable[str]) -> None:
         except UserError as error:
             said = {"user_error": str(error)}
         print(json.dumps(said), flush=True)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], sys.stdin)
