@@ -9,6 +9,7 @@ import pytest
 
 from epochal.core.values.figure import FigureSpec
 from epochal.report.curve_tables import median_table
+from epochal.report.figures import find
 from epochal.report.figures import page_figures as figures
 from epochal.report.reading import grouping
 from tests.report.runs import FakeRun, grokking_run, short_run
@@ -36,6 +37,45 @@ def test_no_median_of_survivors_and_none_of_two() -> None:
     frame = pl.DataFrame(rows, schema=["member", "step", "value"], orient="row").with_columns(arm=pl.lit("a"))
     assert median_table(frame, ["arm"])["step"].to_list() == [0, 1]
     assert len(median_table(frame.filter(pl.col("member") < 2), ["arm"])) == 0
+
+
+def test_the_median_of_members_with_their_own_steps_lies_between_their_records() -> None:
+    # Lines y = m t, recorded at steps of their own, and a fourth that ends at step 4: the median of lines.
+    grids = ([0, 10, 20], [0, 4, 12, 20], [0, 7, 20], [0, 4])
+    kept = [(m, s, 1.0 * m * s) for m, grid in enumerate(grids) for s in grid]
+    frame = pl.DataFrame(kept, schema=["member", "step", "value"], orient="row").with_columns(arm=pl.lit("a"))
+    table = median_table(frame, ["arm"])
+    assert table["step"].to_list() == [0, 4, 7, 10, 12, 20]
+    expected = [np.median([m * s for m in range(4 if s <= 4 else 3)]) for s in table["step"]]
+    assert table["median"].to_list() == pytest.approx(expected)
+    assert table["num_members"].to_list() == [4, 4, 3, 3, 3, 3]
+
+
+def test_of_many_grids_the_median_has_twice_the_records_of_the_longest() -> None:
+    kept = [(m, m + 40 * s, 1.0) for m in range(40) for s in range(25)]
+    frame = pl.DataFrame(kept, schema=["member", "step", "value"], orient="row").with_columns(arm=pl.lit("a"))
+    table = median_table(frame, ["arm"])
+    assert 40 <= len(table) <= 50 and set(table["median"]) == {1.0}
+
+
+def test_columns_that_are_no_words_keep_tables_apart(tmp_path: Path) -> None:
+    run = short_run(tmp_path)
+    both = run.metrics.with_columns(**{"norm_a.0": pl.lit(1.0), "norm_a_0": pl.lit(2.0)})
+    spec = next(f for f in figures(FakeRun(**{**run.__dict__, "metrics": both})) if f.name == "measures")
+    assert {name for name in spec.tables if name.startswith("norm")} >= {"norm_a_0"}
+    values = [set(t["value"]) for name, t in spec.tables.items() if name.startswith("norm")]
+    assert {1.0} in values and {2.0} in values
+
+
+def test_of_very_many_measures_the_first_are_drawn_and_the_rest_counted(tmp_path: Path) -> None:
+    run = short_run(tmp_path)
+    norms = run.metrics.with_columns(**{f"norm.{i}": pl.col("step") * 1.0 for i in range(60)})
+    wide = FakeRun(**{**run.__dict__, "metrics": norms})
+    spec = next(f for f in figures(wide) if f.name == "measures")
+    assert len(spec.panels) == 24
+    assert spec.caption.endswith(" more columns were recorded; columns=a,b draws them.")
+    named = find("measures").of(wide, {"columns": ",".join(f"norm.{i}" for i in range(60))})
+    assert len(named.panels) == 60 and "more columns" not in named.caption
 
 
 def test_seeds_are_replicates_and_other_fields_are_colour_and_panels(tmp_path: Path) -> None:

@@ -74,6 +74,24 @@ def test_steps_to_a_threshold_have_a_panel_per_setting(tmp_path: Path) -> None:
     assert "steps-to-threshold" in {s.name for s in page_figures(nine(tmp_path))}
 
 
+def test_a_setting_with_one_place_on_the_axis_is_no_curve(tmp_path: Path) -> None:
+    run = nine(tmp_path)
+    lone = (
+        (pl.col("optimizer") != "sgd") | (pl.col("learning_rate") != 0.1) | (pl.col("train_fraction") == 0.5)
+    )
+    members = run.members.filter(lone)
+    metrics = run.metrics.filter(pl.col("member").is_in(members["member"].to_list()))
+    fewer = FakeRun(**{**run.__dict__, "members": members, "metrics": metrics})
+    for name, options in (("best-accuracy", {}), ("steps-to-threshold", {"panels": "settings"})):
+        spec = figures.find(name).of(fewer, {**options, "x": "train_fraction"})
+        assert len(spec.panels) == 8 and "sgd, learning rate 0.1" not in {p.title for p in spec.panels}
+        assert spec.caption.endswith("3 members are left out: alone in a setting with one train fraction.")
+    # Where no setting has more than one place, points are all there is to draw.
+    single = FakeRun(**{**run.__dict__, "members": run.members.filter(pl.col("train_fraction") == 0.5)})
+    settings = settings_of(single, besides=[], fields=["optimizer"], along=dict.fromkeys(range(81), 0.5))
+    assert len(settings) == 27
+
+
 def test_chosen_members_lose_the_fields_in_which_they_agree(tmp_path: Path) -> None:
     run = nine(tmp_path)
     some = only(run, {"optimizer": "adamw", "learning_rate": "0.1,1e-3"})

@@ -38,6 +38,12 @@ class Curves:
         return self.ids if n <= MAX_LINES else [self.ids[i * n // MAX_LINES] for i in range(MAX_LINES)]
 
     @property
+    def is_interpolated(self) -> bool:
+        """Whether medians are over members that were recorded at different steps."""
+        frame = self.run.metrics.select("member", "step").join(self.members, on="member", how="inner")
+        return differ_in_steps(frame, ["facet", "colour"])
+
+    @property
     def diverged(self) -> pl.DataFrame:
         return self.run.members.filter(pl.col("outcome") == "diverged")
 
@@ -108,8 +114,11 @@ def median_table(frame: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
 
     Only finite values count. A group of fewer than three members has no median, and a step at which fewer
     than half of a group's members were measured is left out: there the median would be one of survivors.
+    Members with records at other steps than their group's count between their own on a straight line.
     """
     finite = frame.filter(pl.col("value").is_finite())
+    if differ_in_steps(frame, keys):
+        finite = on_common_steps(frame, keys)
     size = (
         finite.group_by(keys)
         .agg(pl.col("member").n_unique().alias("size"))
@@ -129,6 +138,41 @@ def median_table(frame: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
         .drop("size")
         .sort([*keys, "step"])
     )
+
+
+def differ_in_steps(frame: pl.DataFrame, keys: Sequence[str]) -> bool:
+    """Whether members of some group were recorded at different steps, apart from where they ended."""
+    ends = frame.group_by("member").agg(
+        pl.col("step").min().alias("first"), pl.col("step").max().alias("end")
+    )
+    steps = frame.select(*keys, "step").unique()
+    own = frame.select(*keys, "member").unique().join(ends, on="member")
+    expected = own.join(steps, on=list(keys)).filter(pl.col("step").is_between("first", "end"))
+    return len(expected) > len(frame.select(*keys, "member", "step").unique())
+
+
+def on_common_steps(frame: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """``member step value`` and keys, at steps of each group that are even in the rank of all its records.
+
+    At most twice as many as the member with most records has: a group of logs has as many grids as logs.
+    """
+    found = []
+    for _, group in frame.group_by(keys, maintain_order=True):
+        most = int(group.group_by("member").len()["len"].max())  # type: ignore[arg-type]
+        union = np.unique(group["step"].to_numpy())
+        chosen = union[
+            np.unique(np.linspace(0, len(union) - 1, min(len(union), 2 * most)).round().astype(int))
+        ]
+        for _, own in group.group_by("member", maintain_order=True):
+            step, value = own["step"].to_numpy(), own["value"].to_numpy()
+            order = np.argsort(step, kind="stable")
+            step, value = step[order], value[order]
+            within = chosen[(chosen >= step[0]) & (chosen <= step[-1])]
+            between = np.interp(within, step, value)  # NaN beside a record that is NaN
+            about = own.select(*keys, "member").head(1)
+            values = pl.DataFrame({"step": within, "value": between})
+            found.append(about.join(values, how="cross"))
+    return pl.concat(found).filter(pl.col("value").is_finite())
 
 
 def log_domain(curves: Curves, columns: Sequence[str]) -> tuple[float, float] | None:

@@ -1,5 +1,6 @@
 """Learning curves with median and band, and the events on them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -174,7 +175,7 @@ def _layers(
     """Bands, members' lines, medians, and marks of one column; its tables are added to ``tables``."""
     frame = long(curves, column, split)
     middle = median_table(frame, ["facet", "colour"])
-    name = column if column.isidentifier() else f"column_{len(tables)}"
+    name = _table_name(column, tables)
     tables[name] = as_table(frame.filter(pl.col("member").is_in(curves.drawn)))
     coloured = "colour" if split or curves.groups.colour else None
     has_middle = len(middle) > 0
@@ -228,7 +229,10 @@ def _caption(curves: Curves, tables: Mapping[str, Table], panels: Sequence[Panel
     words = ["One line per member." if drawn == n else f"Lines: {drawn} of {n} members, evenly chosen."]
     if any(name.endswith("_median") for name in tables):
         band = "; band: their middle half" if any(x.mark == "band" for p in panels for x in p.layers) else ""
-        words.append(f"Thick: median of the members measured at that step, where at least half were{band}.")
+        by_line = " (straight lines between their records)" if curves.is_interpolated else ""
+        words.append(
+            f"Thick: median of the members measured at that step{by_line}, where at least half were{band}."
+        )
     if any(name.endswith("_events") for name in tables):
         words.append("Dots on a curve: events, with the bar of their interval.")
     if num_diverged := len(curves.diverged):
@@ -248,6 +252,12 @@ def _is_cut(panel: Panel, tables: Mapping[str, Table]) -> bool:
     values = np.concatenate([np.asarray(tables[x.table][x.y or ""], dtype=np.float64) for x in lines])
     values = values[np.isfinite(values)]
     return bool(((values < low) | (values > high)).any())
+
+
+def _table_name(column: str, tables: Mapping[str, Table]) -> str:
+    """The column's, in letters that a file may have; imported columns may be alike but for a dot."""
+    name = re.sub(r"\W+", "_", column)
+    return name if name not in tables else f"{name}_{len(tables)}"
 
 
 def _unit(run: RunLike, column: str) -> str:

@@ -1,5 +1,6 @@
 """The best value of a column against a varied field, a panel per setting of the others."""
 
+from dataclasses import replace
 from statistics import median
 from typing import get_args
 
@@ -20,7 +21,7 @@ from epochal.report.axes import domain_of
 from epochal.report.figure import Options, figure, option
 from epochal.report.per_member import Which, column_values
 from epochal.report.reading import RunLike, member_table, varied_fields
-from epochal.report.settings import settings_of
+from epochal.report.settings import left_out, settings_of
 
 WORDS = {"best": "best", "last": "final", "first": "first", "highest": "highest", "lowest": "lowest"}
 FRACTION = "train_fraction"
@@ -51,7 +52,7 @@ def best_accuracy(run: RunLike, options: BestOptions) -> FigureSpec:
         raise UserError(f"x={x} lies along the axis; take it out of settings={','.join(options.settings)}")
     along = values_of(run, x)
     axis = field_axis(x, ordered(list(along.values())), options.x_scale)
-    settings = settings_of(run, besides=[x], fields=options.settings)
+    settings = settings_of(run, besides=[x], fields=options.settings, along=along)
     labels = dict(member_table(run).select("member", "label").iter_rows())
     points: list[dict[str, Cell]] = []
     medians: list[dict[str, Cell]] = []
@@ -60,7 +61,7 @@ def best_accuracy(run: RunLike, options: BestOptions) -> FigureSpec:
         drawn = places(list(along.values()), axis, number, len(options.values))
         for setting in dict.fromkeys(settings.values()):
             for value in ordered(list(along.values())):
-                members = [m for m in found if along[m] == value and settings[m] == setting]
+                members = [m for m in found if along[m] == value and settings.get(m) == setting]
                 if not members:
                     continue
                 place: dict[str, Cell] = {x: value, "at": drawn[value], "setting": setting}
@@ -70,7 +71,8 @@ def best_accuracy(run: RunLike, options: BestOptions) -> FigureSpec:
                 medians.append({**place, "median": centre, "low": low, "high": high, "members": len(members)})
     if not points:
         raise UserError(f"{run.name} has no finite {options.column} to draw")
-    return _figure(options, axis, points, medians, list(dict.fromkeys(settings.values())))
+    made = _figure(options, axis, points, medians, list(dict.fromkeys(settings.values())))
+    return replace(made, caption=made.caption + left_out(run, settings, x))
 
 
 def _figure(

@@ -1,11 +1,16 @@
 """Every other recorded column against the step, a panel each."""
 
+from dataclasses import replace
+
 import polars as pl
 
 from epochal.core.values.figure import FigureSpec
 from epochal.report.curves import CurveOptions, columns_of, curves_of, other_figure
 from epochal.report.figure import figure, option
 from epochal.report.reading import RunLike, check_columns, measured_columns
+
+MAX_PANELS = 24
+"""Unless columns are named: logs of other programs may have a column per tensor."""
 
 
 class MeasureOptions(CurveOptions):
@@ -34,4 +39,9 @@ def on_page(run: RunLike) -> MeasureOptions | None:
 )
 def measures(run: RunLike, options: MeasureOptions) -> FigureSpec:
     columns = check_columns(run, options.columns) if options.columns else others(run)
-    return other_figure(curves_of(run, options), columns, options)
+    drawn = columns if options.columns else columns[:MAX_PANELS]
+    made = other_figure(curves_of(run, options), drawn, options)
+    if len(drawn) == len(columns):
+        return made
+    rest = f"{len(columns) - len(drawn)} more columns were recorded; columns=a,b draws them."
+    return replace(made, caption=f"{made.caption} {rest}")

@@ -27,7 +27,7 @@ from epochal.report.reading import (
     member_table,
     varied_fields,
 )
-from epochal.report.settings import settings_of
+from epochal.report.settings import left_out, settings_of
 
 SETTINGS = "settings"
 
@@ -67,8 +67,12 @@ def steps_to_threshold(run: RunLike, options: ThresholdOptions) -> FigureSpec:
     along = values_of(run, x)
     axis = field_axis(x, ordered(list(along.values())), options.x_scale)
     facets: dict[int, Cell] = dict.fromkeys(along, "")
-    if facet:
-        facets = dict(settings_of(run, besides=[x])) if facet == SETTINGS else values_of(run, facet)
+    apart = ""
+    if facet == SETTINGS:
+        settings = settings_of(run, besides=[x], along=along)
+        facets, apart = dict(settings), left_out(run, settings, x)
+    elif facet:
+        facets = values_of(run, facet)
     labels = dict(member_table(run).select("member", "label").iter_rows())
     ends = last_steps(run)
     points: list[dict[str, Cell]] = []
@@ -77,7 +81,7 @@ def steps_to_threshold(run: RunLike, options: ThresholdOptions) -> FigureSpec:
         drawn = places(list(along.values()), axis, line, len(options.columns))
         steps = passage_steps(run, column, options.threshold)
         groups: dict[tuple[Cell, Cell], list[int]] = {}
-        for member in steps:
+        for member in facets.keys() & steps:
             groups.setdefault((along[member], facets[member]), []).append(member)
         for value in ordered(list(along.values())):
             for panel in ordered(list(facets.values())):
@@ -100,7 +104,8 @@ def steps_to_threshold(run: RunLike, options: ThresholdOptions) -> FigureSpec:
                     medians.append(
                         place | _median_row([steps[m] for m in members], [ends[m] for m in members])
                     )
-    return _figure(run, options, axis, facet, points, medians)
+    made = _figure(run, options, axis, facet, points, medians)
+    return replace(made, caption=made.caption + apart)
 
 
 def _median_row(steps: list[float], ends: list[float]) -> dict[str, Cell]:
