@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from epochal.cli.app import RunsOption, app
+from epochal.cli.waiting import waiting
 from epochal.core.values.errors import UserError
 from epochal.core.values.nearest import did_you_mean
 
@@ -54,7 +55,9 @@ def bring(
         raise UserError(f"import {kind}: no such kind of logs{did_you_mean(kind, KINDS)}")
     if epochs not in EPOCHS:
         raise UserError(f"--epochs {epochs} is not one of {', '.join(EPOCHS)}")
-    logs = without_copies([log for path in dict.fromkeys(paths) for log in read_logs(path)])
+    with waiting() as tell:
+        tell("reading logs", 0, 0)
+        logs = without_copies([log for path in dict.fromkeys(paths) for log in read_logs(path)])
     for log in logs:
         if not log.program.startswith(KINDS[kind]):
             raise UserError(f"{log.path} is a log of kind {log.program}, not {kind}; import it as what it is")
@@ -71,13 +74,16 @@ def bring(
     for line in found.taken:
         typer.echo(line)
     first = paths[0].resolve()
-    path, is_new = import_found(
-        found,
-        runs_folder(runs),
-        label=first.name if first.is_dir() else first.stem if first.stem != "metrics" else first.parent.name,
-        program=logs[0].program,
-        before_done=lambda path: write_report(load(path)),
-    )
+    name = first.name if first.is_dir() else first.stem if first.stem != "metrics" else first.parent.name
+    with waiting() as tell:
+        path, is_new = import_found(
+            found,
+            runs_folder(runs),
+            label=name,
+            program=logs[0].program,
+            before_done=lambda path: write_report(load(path), tell=tell),
+            progress=lambda done, of: tell("events", done, of),
+        )
     made = load(path)
     if names := made.spec["imported"]["names"]:
         typer.echo("named   " + ", ".join(f"{old} -> {new}" for old, new in names.items()))

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from epochal.cli.app import JsonOption, RunsOption, StudiesOption, app, print_run, print_table, settings_of
+from epochal.cli.waiting import waiting
 from epochal.core.values.errors import UserError
 
 
@@ -107,7 +108,9 @@ def report(
 
     paths = [find_run(name, runs_folder(runs)) for name in names]
     for path in paths:
-        typer.echo(write_report(load(path)))
+        with waiting() as tell:
+            written = write_report(load(path), tell=tell)
+        typer.echo(written)
 
 
 def _show_made(name: str, runs: Path | None, studies: Path | None, as_json: bool) -> None:

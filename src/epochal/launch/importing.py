@@ -36,11 +36,13 @@ def import_found(
     label: str,
     program: str,
     before_done: Callable[[Path], object] = lambda _path: None,
+    progress: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> tuple[Path, bool]:
     """The run of these logs, and whether it is new: the same content is the same run, wherever it lies.
 
     Measures get epochal's names where they have one (``val_acc`` becomes ``val_accuracy``). What a log does
-    not tell (hardware, versions, times, numbers of examples) is null. Events are looked for as in any run.
+    not tell (hardware, versions, times, numbers of examples) is null. Events are looked for as in any run;
+    ``progress`` is told of how many members.
 
     Raises:
         UserError: the disk is full, or the run is in use.
@@ -97,7 +99,7 @@ def import_found(
     with directory:
         with directory.record_writer(0, 0 if RunPaths(path).records(0).exists() else None) as writer:
             writer.append(metrics.iter_rows(named=True))
-        directory.write_events(events_of(metrics, trials_of(metrics)))
+        directory.write_events(events_of(metrics, trials_of(metrics), progress))
         before_done(path)
         directory.finish()
     return path, True

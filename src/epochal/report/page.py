@@ -36,7 +36,17 @@ EVENT_STEPS = ("step", "low", "high", "onset", "end", "width")
 EVENT_NUMBERS = (*EVENT_STEPS, "height", "p")
 
 
-def write_report(run: RunLike, path: Path | None = None, *, with_files: bool = True) -> Path:
+Tell = Callable[[str, int, int], None]
+"""Is told what is being made, how much of it is done, and of how much."""
+
+
+def write_report(
+    run: RunLike,
+    path: Path | None = None,
+    *,
+    with_files: bool = True,
+    tell: Tell = lambda _what, _done, _of: None,
+) -> Path:
     """Writes the page and, in ``figures/`` beside it, all figures as SVG, PDF, PNG and CSV; returns its path.
 
     What the page claims is written to ``findings.json`` of the run. Without ``with_files`` the figures' files
@@ -47,8 +57,10 @@ def write_report(run: RunLike, path: Path | None = None, *, with_files: bool = T
     said = keep_findings(run)
     specs = page_figures(run)
     drawn = [thinned(spec) for spec in specs]
-    for spec, small in zip(specs, drawn, strict=True) if with_files else ():
+    for done, (spec, small) in enumerate(zip(specs, drawn, strict=True) if with_files else ()):
+        tell(f"figure {spec.name}", done, len(specs))
         save_figure(spec, path.parent / "figures", FORMATS, drawn=small)
+    tell("page", len(specs), len(specs))
     write_file(path, page(run, drawn, said).encode())
     return path
 
