@@ -17,4 +17,4 @@ hypothesis.settings.load_profile("epochal")
 @pytest.fixture
 def without_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs end without their page and its figures, which take longer than to train a small network."""
-    monkeypatch.setattr("epochal.report.page.write_report", lambda run: run.path / "report.html")
+    monkeypatch.setattr("epochal.report.page.write_report", lambda run, **_options: run.path / "report.html")
