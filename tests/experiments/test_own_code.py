@@ -31,8 +31,8 @@ class Net(nn.Module):
 RULE = """
 from epochal.rules.backprop import Backprop
 class Own:
-    def surrogate(self, *arguments):
-        return Backprop().surrogate(*arguments)
+    def surrogate(self, lesson):
+        return Backprop().surrogate(lesson)
 """
 PROBE = """
 import epochal, torch

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from epochal.core.tensors import random
 from epochal.core.tensors.batch import Batch
+from epochal.core.tensors.lesson import Lesson, Memory
 from epochal.core.tensors.network import Network
 from epochal.core.tensors.objective import Objective
-from epochal.core.tensors.rule import Memory, Rule, gradient_of, initial_memory, surrogate_of
+from epochal.core.tensors.rule import Rule, gradient_of, initial_memory, surrogate_of
 from epochal.core.tensors.tap import SILENT, Tap
 from epochal.models.images.mlp import MLP
 from epochal.models.initialization import initializer
@@ -117,9 +118,9 @@ def gradients(
     kept = memories(rule, net) if memory is None else memory
 
     def one(flat: Tensor, x: Tensor, t: Tensor, w: Tensor, key: Tensor, own: Any) -> Any:
-        return surrogate_of(rule)(
-            objective, net, net.layout.unflatten(flat), {}, Batch(x, t, w, {}), fields, {}, key, own
-        )
+        params = net.layout.unflatten(flat)
+        lesson = Lesson(objective, net, params, {}, Batch(x, t, w, {}), fields, key, memory=own)
+        return surrogate_of(rule)(lesson)
 
     def surrogates(flat: Tensor) -> Any:
         b = batches(net)

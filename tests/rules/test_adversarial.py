@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from epochal.core.tensors.batch import Batch
+from epochal.core.tensors.lesson import Lesson
 from epochal.core.tensors.rule import Rule, surrogate_of
 from epochal.core.tensors.tap import SILENT
 from epochal.engine.population import initial_population
@@ -33,7 +34,7 @@ def parts(kind: Any) -> tuple[Tensor, Tensor, Tensor]:
     params = PLAIN.layout.unflatten(flat)
     fields = {"mixed_share": HALF, "trades_beta": 3 * HALF}
     scalar, loss, _ = surrogate_of(Adversarial(Backprop(), shift, kind))(
-        cross_entropy, PLAIN, params, {}, batch, fields, {}, torch.tensor(1), {}
+        Lesson(cross_entropy, PLAIN, params, {}, batch, fields, torch.tensor(1))
     )
     assert scalar.detach() == loss
     return scalar, PLAIN(params, {}, batch.inputs, SILENT), PLAIN(params, {}, batch.inputs + 0.25, SILENT)
@@ -148,7 +149,7 @@ def test_the_attack_stays_in_the_ball_of_the_raw_pixels() -> None:
     fields = {name: value[0] for name, value in made.fields.items()}
     batch = made.task.batch(torch.arange(20), fields, torch.tensor(0), training=True)
     surrogate_of(Adversarial(rule.rule, spying, "pgd"))(
-        made.objective, made.network, params, {}, batch, fields, {}, torch.tensor(3), {}
+        Lesson(made.objective, made.network, params, {}, batch, fields, torch.tensor(3))
     )
     [(before, after)] = seen
     pixels = after.double() * std[0] + mean[0]

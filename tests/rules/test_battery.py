@@ -12,6 +12,7 @@ from torch import Tensor
 from epochal import rules
 from epochal.core.tensors import random
 from epochal.core.tensors.batch import Batch
+from epochal.core.tensors.lesson import Lesson
 from epochal.core.tensors.network import Network
 from epochal.core.tensors.rule import (
     Pass,
@@ -102,9 +103,8 @@ def surrogates_of(rule: Rule, keys: Tensor = KEYS) -> Surrogates:
 
     def one(flat: Tensor, x: Tensor, t: Tensor, w: Tensor, key: Tensor, memory: Any, own: Any) -> Any:
         of_member = Batch(inputs=x, targets=t, weight=w, factors={})
-        return surrogate_of(rule)(
-            cross_entropy, NET, NET.layout.unflatten(flat), {}, of_member, own, {}, key, memory
-        )
+        params = NET.layout.unflatten(flat)
+        return surrogate_of(rule)(Lesson(cross_entropy, NET, params, {}, of_member, own, key, memory=memory))
 
     return lambda flat: torch.vmap(one)(flat, inputs, targets, weight, keys, memory, own)
 

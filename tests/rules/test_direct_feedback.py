@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from epochal.core.tensors import random
 from epochal.core.tensors.batch import Batch
-from epochal.core.tensors.rule import Memory, Rule, credit_at_sites, initial_memory, surrogate_of
+from epochal.core.tensors.lesson import Lesson, Memory
+from epochal.core.tensors.rule import Rule, credit_at_sites, initial_memory, surrogate_of
 from epochal.core.tensors.tap import Tap, recording
 from epochal.core.values.errors import UserError
 from epochal.models.images.mlp import MLP
@@ -186,7 +187,8 @@ def test_credit_is_what_each_site_is_told() -> None:
     memory = {name: value[0] for name, value in memories(rule, RESIDUAL).items()}
 
     def credit(of: Rule) -> dict[str, Tensor]:
-        return credit_at_sites(of, cross_entropy, RESIDUAL, params, {}, batch, {}, KEYS[0], memory)
+        lesson = Lesson(cross_entropy, RESIDUAL, params, {}, batch, {}, KEYS[0], memory=memory)
+        return credit_at_sites(of, lesson)
 
     module = RESIDUAL.materialise(flat, torch.zeros(0, dtype=torch.float64))
     sites: dict[str, Tensor] = {}
@@ -221,7 +223,7 @@ def test_random_targets_are_uniform_and_new_in_every_batch() -> None:
     params = PLAIN.layout.unflatten(start(PLAIN)[0].float())
     for step in (0, 0, 1):
         key = random.key(3, "step", step)
-        surrogate_of(RandomTargets(Backprop(), CLASSES))(spy, PLAIN, params, {}, batch, {}, {}, key)
+        surrogate_of(RandomTargets(Backprop(), CLASSES))(Lesson(spy, PLAIN, params, {}, batch, {}, key))
     first, again, later = seen
     assert torch.equal(first, again)
     counts = torch.bincount(first, minlength=CLASSES).numpy()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from epochal.core.tensors import random
+from epochal.core.tensors.lesson import Judged, Lesson
 from epochal.core.tensors.rule import Rule, gradient_of, one_backward
 from epochal.engine.order import BatchOrder
 from epochal.engine.population import initial_population
@@ -171,9 +172,9 @@ class Counting:
 
     calls: list[int]
 
-    def surrogate(self, *arguments: Any) -> Any:
+    def surrogate(self, lesson: Lesson) -> Judged:
         self.calls.append(1)
-        return Backprop().surrogate(*arguments)
+        return Backprop().surrogate(lesson)
 
 
 def test_each_pass_is_one_call_for_the_whole_population() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from epochal.core.tensors import random
 from epochal.core.tensors.batch import Batch
+from epochal.core.tensors.lesson import Lesson
 from epochal.core.tensors.network import Network
 from epochal.core.tensors.rule import Rule, credit_at_sites, initial_memory
 from epochal.core.tensors.tap import SILENT, Tap, recording
@@ -157,7 +158,9 @@ def test_pepita_by_hand() -> None:
         own = {name: value[member] for name, value in memory.items()}
         params = PLAIN.layout.unflatten(start(PLAIN)[member])
         batch = of_member(batches(PLAIN), member)
-        told = credit_at_sites(PEPITA(), cross_entropy, PLAIN, params, {}, batch, {}, KEYS[0], own)
+        told = credit_at_sites(
+            PEPITA(), Lesson(cross_entropy, PLAIN, params, {}, batch, {}, KEYS[0], memory=own)
+        )
         np.testing.assert_allclose(told["layer.1"].numpy(), n["h1"] - h1, rtol=1e-9, atol=1e-13)
 
 
@@ -167,7 +170,7 @@ def test_credit_of_feedback_alignment_is_its_backward_pass() -> None:
     memory = {name: value[member] for name, value in memories(FA(), PLAIN).items()}
     params = PLAIN.layout.unflatten(start(PLAIN)[member])
     batch = of_member(batches(PLAIN), member)._replace(weight=torch.ones(BATCH, dtype=torch.float64))
-    told = credit_at_sites(FA(), cross_entropy, PLAIN, params, {}, batch, {}, KEYS[0], memory)
+    told = credit_at_sites(FA(), Lesson(cross_entropy, PLAIN, params, {}, batch, {}, KEYS[0], memory=memory))
     last = n["e"] @ memory["readout.weight"].numpy()
     before = (last * (1 - n["h1"] ** 2)) @ memory["layer.1.weight"].numpy()
     np.testing.assert_allclose(told["layer.1"].numpy(), last, rtol=1e-11, atol=1e-14)

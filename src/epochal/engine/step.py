@@ -9,6 +9,7 @@ from torch import Tensor
 
 from epochal.core.tensors import random
 from epochal.core.tensors.batch import Batch
+from epochal.core.tensors.lesson import Lesson
 from epochal.core.tensors.precision import wide
 from epochal.core.tensors.rule import Pass, Surrogates, gradient_of, is_learning, next_memory, surrogate_of
 from epochal.core.tensors.transform import Context
@@ -79,7 +80,7 @@ class _Together:
             memory: Any,
         ) -> Any:
             return of_member(
-                program.objective, program.network, params, buffers, batch, fields, state, key, memory
+                Lesson(program.objective, program.network, params, buffers, batch, fields, key, state, memory)
             )
 
         self._batches = torch.vmap(batch, randomness="error")
@@ -160,7 +161,7 @@ class _InTurn:
             params = program.network.layout.unflatten(flat.squeeze(0))
             kept = program.network.buffer_layout.unflatten(next(buffers))
             scalar, loss, after = self._surrogate(
-                program.objective, program.network, params, kept, batch, fields, state, key, memory
+                Lesson(program.objective, program.network, params, kept, batch, fields, key, state, memory)
             )
             return scalar[None], loss[None], {name: value[None] for name, value in after.items()}
 

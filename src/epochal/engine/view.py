@@ -10,6 +10,7 @@ from torch import Tensor
 from epochal.core.tensors import random
 from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.layout import Layout
+from epochal.core.tensors.lesson import Lesson
 from epochal.core.tensors.passage import Passage
 from epochal.core.tensors.rule import credit_at_sites
 from epochal.core.tensors.tap import SILENT, Tap, recording
@@ -208,10 +209,11 @@ class LiveView:
     def credit(self, batch: Batch) -> Mapping[str, Float[Tensor, "B ..."]]:
         """What the rule tells each site, per example (:func:`epochal.core.tensors.rule.credit_at_sites`)."""
         program, key = self._program, random.key(self.fields["seed"], "probe", self.step)
-        return credit_at_sites(
-            program.rule, program.objective, program.network, self.params, self._buffers, batch, self.fields,
-            key, dict(self.memory), self._state,
+        lesson = Lesson(
+            program.objective, program.network, self.params, self._buffers, batch, self.fields, key,
+            self._state, dict(self.memory),
         )  # fmt: skip
+        return credit_at_sites(program.rule, lesson)
 
     def _error(self, split: Split, pieces: Sequence[Tensor]) -> Float[Tensor, "N C"] | None:
         """d loss / d logits; None where the loss is no function of the batch's logits alone."""

@@ -8,11 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epochal.core.tensors.batch import Batch
+from epochal.core.tensors.lesson import Judged, Lesson, Memory
 from epochal.core.tensors.network import Network
-from epochal.core.tensors.objective import Objective, State
 from epochal.core.tensors.random import Key
-from epochal.core.tensors.rule import Memory
-from epochal.core.tensors.task import Fields
 from epochal.rules.feedback.direct import (
     Apart,
     Normalization,
@@ -60,37 +58,21 @@ class DFA:
     ) -> Memory:
         return draw_feedback(self.called, network, params, buffers, batch, key, self.feedback_sharing)
 
-    def surrogate(
-        self,
-        objective: Objective,
-        network: Network,
-        params: Mapping[str, Tensor],
-        buffers: Mapping[str, Tensor],
-        batch: Batch,
-        fields: Fields,
-        state: State,
-        key: Key,
-        memory: Memory,
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], State]:
-        found = apart(self.called, objective, network, params, buffers, batch, fields, state, key, memory)
-        message, scalar = self.message(found, batch), found.loss
+    def surrogate(self, lesson: Lesson) -> Judged:
+        found = apart(self.called, lesson)
+        message, scalar = self.message(found, lesson), found.loss
         for site, activation in found.outputs.items():
-            told = credit(message, memory[site], self.credit_normalization)
-            scalar = scalar + along(activation, told, batch)
-            scalar = self.charged(scalar, activation, found, batch, fields)
+            told = credit(message, lesson.memory[site], self.credit_normalization)
+            scalar = scalar + along(activation, told, lesson.batch)
+            scalar = self.charged(scalar, activation, found, lesson)
         return scalar, found.loss.detach(), found.state
 
-    def message(self, found: Apart, batch: Batch) -> Float[Tensor, "B C"]:
+    def message(self, found: Apart, lesson: Lesson) -> Float[Tensor, "B C"]:
         """What is sent to every site: the error."""
         return found.error
 
     def charged(
-        self,
-        scalar: Float[Tensor, ""],
-        activation: Float[Tensor, "B ..."],
-        found: Apart,
-        batch: Batch,
-        fields: Fields,
+        self, scalar: Float[Tensor, ""], activation: Float[Tensor, "B ..."], found: Apart, lesson: Lesson
     ) -> Float[Tensor, ""]:
         """The scalar with what a site pays for its activation: nothing."""
         return scalar

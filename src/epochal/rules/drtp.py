@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from epochal.core.tensors.batch import Batch
+from epochal.core.tensors.lesson import Lesson
 from epochal.rules.dfa import DFA
 from epochal.rules.feedback.direct import Apart
 
@@ -24,10 +24,10 @@ class DRTP(DFA):
 
     called: ClassVar[str] = "drtp"
 
-    def message(self, found: Apart, batch: Batch) -> Float[Tensor, "B C"]:
+    def message(self, found: Apart, lesson: Lesson) -> Float[Tensor, "B C"]:
         """The target as a one-hot vector."""
         classes = torch.arange(found.error.shape[-1], device=found.error.device)
-        return (classes == batch.targets[:, None]).to(found.error.dtype)
+        return (classes == lesson.batch.targets[:, None]).to(found.error.dtype)
 
 
 rule = DRTP

@@ -3,16 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jaxtyping import Float
 from torch import Tensor
 
 from epochal.core.tensors import random
 from epochal.core.tensors.batch import Batch
+from epochal.core.tensors.lesson import Judged, Lesson, Memory
 from epochal.core.tensors.network import Network
-from epochal.core.tensors.objective import Objective, State
 from epochal.core.tensors.random import Key
-from epochal.core.tensors.rule import Memory
-from epochal.core.tensors.task import Fields
 from epochal.rules.feedback.transport import matrices, rms, transported
 
 
@@ -46,19 +43,8 @@ class FA:
             for name, weight in matrices(self.called, network, params, buffers, batch).items()
         }
 
-    def surrogate(
-        self,
-        objective: Objective,
-        network: Network,
-        params: Mapping[str, Tensor],
-        buffers: Mapping[str, Tensor],
-        batch: Batch,
-        fields: Fields,
-        state: State,
-        key: Key,
-        memory: Memory,
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], State]:
-        return transported(memory, objective, network, params, buffers, batch, fields, state, key)
+    def surrogate(self, lesson: Lesson) -> Judged:
+        return transported(lesson, lesson.memory)
 
 
 rule = FA

@@ -6,8 +6,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from epochal.core.tensors.batch import Batch
-from epochal.core.tensors.task import Fields
+from epochal.core.tensors.lesson import Lesson
 from epochal.rules.dfa import DFA
 from epochal.rules.feedback.direct import Apart
 
@@ -26,17 +25,13 @@ class PenalisedDFA(DFA):
     called: ClassVar[str] = "penalised_dfa"
 
     def charged(
-        self,
-        scalar: Float[Tensor, ""],
-        activation: Float[Tensor, "B ..."],
-        found: Apart,
-        batch: Batch,
-        fields: Fields,
+        self, scalar: Float[Tensor, ""], activation: Float[Tensor, "B ..."], found: Apart, lesson: Lesson
     ) -> Float[Tensor, ""]:
         """Plus the penalty on its mean square."""
         size = activation.to(found.error.dtype).square().flatten(1).mean(1)
-        paid = (size * batch.weight).sum() / batch.weight.sum()
-        return scalar + fields["penalty"].to(found.error.dtype) * paid
+        weight = lesson.batch.weight
+        paid = (size * weight).sum() / weight.sum()
+        return scalar + lesson.fields["penalty"].to(found.error.dtype) * paid
 
 
 rule = PenalisedDFA

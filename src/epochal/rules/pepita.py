@@ -8,12 +8,11 @@ from torch import Tensor
 
 from epochal.core.tensors import random
 from epochal.core.tensors.batch import Batch
+from epochal.core.tensors.lesson import Judged, Lesson, Memory
 from epochal.core.tensors.network import Network
-from epochal.core.tensors.objective import Objective, State
+from epochal.core.tensors.objective import State
 from epochal.core.tensors.random import Key
-from epochal.core.tensors.rule import Memory
 from epochal.core.tensors.tap import Tap
-from epochal.core.tensors.task import Fields
 from epochal.core.values.errors import UserError
 from epochal.rules.feedback.direct import along, error_of
 from epochal.rules.feedback.transport import Calls, Given
@@ -61,57 +60,26 @@ class PEPITA:
         widest = FEEDBACK_SCALE * (6 / batch.inputs[0].numel()) ** 0.5
         return {"input": (2 * random.uniform(key, shape, logits.dtype) - 1) * widest}
 
-    def surrogate(
-        self,
-        objective: Objective,
-        network: Network,
-        params: Mapping[str, Tensor],
-        buffers: Mapping[str, Tensor],
-        batch: Batch,
-        fields: Fields,
-        state: State,
-        key: Key,
-        memory: Memory,
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], State]:
-        found = _twice(objective, network, params, buffers, batch, fields, state, key, memory)
+    def surrogate(self, lesson: Lesson) -> Judged:
+        found = _twice(lesson)
         *hidden, readout = found.maps.values()
-        scalar = along(readout, found.error, batch)
+        scalar = along(readout, found.error, lesson.batch)
         for output, told in zip(hidden, found.told.values(), strict=True):
-            scalar = scalar + along(output, told, batch)
+            scalar = scalar + along(output, told, lesson.batch)
         return scalar, found.loss, found.state
 
-    def credit(
-        self,
-        objective: Objective,
-        network: Network,
-        params: Mapping[str, Tensor],
-        buffers: Mapping[str, Tensor],
-        batch: Batch,
-        fields: Fields,
-        state: State,
-        key: Key,
-        memory: Memory,
-    ) -> Mapping[str, Float[Tensor, "B ..."]]:
+    def credit(self, lesson: Lesson) -> Mapping[str, Float[Tensor, "B ..."]]:
         """``h_l - h'_l``, which is told to the map before the site."""
-        return _twice(objective, network, params, buffers, batch, fields, state, key, memory).told
+        return _twice(lesson).told
 
 
 rule = PEPITA
 
 
-def _twice(
-    objective: Objective,
-    network: Network,
-    params: Mapping[str, Tensor],
-    buffers: Mapping[str, Tensor],
-    batch: Batch,
-    fields: Fields,
-    state: State,
-    key: Key,
-    memory: Memory,
-) -> Twice:
-    dtype = next(iter(params.values())).dtype
-    own = network.cast(params)
+def _twice(lesson: Lesson) -> Twice:
+    network, batch = lesson.network, lesson.batch
+    dtype = next(iter(lesson.params.values())).dtype
+    own = network.cast(lesson.params)
     fixed = {name: value.detach() for name, value in own.items()}
     first: dict[str, Tensor] = {}
     second: dict[str, Tensor] = {}
@@ -123,7 +91,7 @@ def _twice(
             seen[site] = activation.detach()
             return seen[site]
 
-        return Tap(training=True, edit=edit, key=key)
+        return lesson.training(edit)
 
     def logits_fn(inputs: Tensor) -> Tensor:
         if made or inputs is not batch.inputs:
@@ -131,18 +99,18 @@ def _twice(
                 "rule=pepita needs an objective of the batch's logits alone; this one looks at other inputs: "
                 "give objective=cross_entropy"
             )
-        made.append(network(fixed, buffers, inputs, watched(first)).to(dtype))
+        made.append(network(fixed, lesson.buffers, inputs, watched(first)).to(dtype))
         return made[0]
 
     def keep(name: str, func: Callable[..., Tensor], given: Given) -> Tensor:
         maps[name] = func(**given)
         return maps[name]
 
-    loss, after = objective(logits_fn, batch, fields, state, key)
-    error = error_of(objective, made[0], batch, fields, state, key)
-    pushed = (error @ memory["input"].flatten(0, -2).T).reshape(batch.inputs.shape)
+    loss, after = lesson.loss(logits_fn)
+    error = error_of(lesson, made[0])
+    pushed = (error @ lesson.memory["input"].flatten(0, -2).T).reshape(batch.inputs.shape)
     with Calls(own, keep):
-        network(own, buffers, batch.inputs + pushed, watched(second))
+        network(own, lesson.buffers, batch.inputs + pushed, watched(second))
     told = {site: (first[site] - second[site]).to(dtype) for site in first}
     return Twice(loss=loss.detach(), state=after, error=error, maps=maps, told=told)
 

@@ -3,15 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jaxtyping import Float
 from torch import Tensor
 
 from epochal.core.tensors.batch import Batch
+from epochal.core.tensors.lesson import Judged, Lesson, Memory
 from epochal.core.tensors.network import Network
-from epochal.core.tensors.objective import Objective, State
 from epochal.core.tensors.random import Key
-from epochal.core.tensors.rule import Memory
-from epochal.core.tensors.task import Fields
 from epochal.rules.feedback.transport import matrices, rms, transported
 
 
@@ -39,20 +36,11 @@ class SignSymmetry:
         met = matrices("sign_symmetry", network, params, buffers, batch)
         return {name: rms(weight) for name, weight in met.items()}
 
-    def surrogate(
-        self,
-        objective: Objective,
-        network: Network,
-        params: Mapping[str, Tensor],
-        buffers: Mapping[str, Tensor],
-        batch: Batch,
-        fields: Fields,
-        state: State,
-        key: Key,
-        memory: Memory,
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], State]:
-        feedback = {name: scale * params[name].detach().sign() for name, scale in memory.items()}
-        return transported(feedback, objective, network, params, buffers, batch, fields, state, key)
+    def surrogate(self, lesson: Lesson) -> Judged:
+        feedback = {
+            name: scale * lesson.params[name].detach().sign() for name, scale in lesson.memory.items()
+        }
+        return transported(lesson, feedback)
 
 
 rule = SignSymmetry

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epochal.core.tensors import random
-from epochal.core.tensors.rule import Memory
+from epochal.core.tensors.lesson import Memory
 from epochal.core.tensors.transform import Context
 from epochal.rules.fa import FA
 

@@ -6,11 +6,10 @@ differentiated), ``after_update`` (how its memory learns). What it leaves out is
 ``rule``, if it wraps one.
 
 A rule that keeps something between updates, such as feedback matrices, also has ``init``, which gives its
-``memory``: tensors by name. A ``surrogate`` whose signature names ``memory`` is handed it. With
-``after_update`` the memory learns; without, it stays what ``init`` drew.
+``memory``: tensors by name, which stand in the lesson. With ``after_update`` the memory learns; without, it
+stays what ``init`` drew.
 """
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
@@ -19,11 +18,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epochal.core.tensors.batch import Batch
+from epochal.core.tensors.lesson import Judged, Lesson, Memory, Surrogate
 from epochal.core.tensors.network import Network
-from epochal.core.tensors.objective import Objective, State
+from epochal.core.tensors.objective import State
 from epochal.core.tensors.random import Key
-from epochal.core.tensors.tap import Edit, Tap, recording
-from epochal.core.tensors.task import Fields
+from epochal.core.tensors.tap import Edit, recording
 from epochal.core.tensors.transform import Context
 from epochal.core.values.errors import UserError
 
@@ -36,29 +35,6 @@ Pure, so it may be called at several points; differentiable in the parameters; m
 network keeps besides parameters (the running statistics of batch norm) follows the first call of an update.
 """
 
-Memory = dict[str, Tensor]
-"""What a rule keeps of one member, by name; of a population ``[M, ...]`` each."""
-
-NOTHING: Memory = {}
-
-
-@runtime_checkable
-class Surrogate(Protocol):
-    """Of one member, parameters and buffers by name: the surrogate, the loss, the objective's next state."""
-
-    def __call__(
-        self,
-        objective: Objective,
-        network: Network,
-        params: Mapping[str, Tensor],
-        buffers: Mapping[str, Tensor],
-        batch: Batch,
-        fields: Fields,
-        state: State,
-        key: Key,
-        memory: Memory = ...,
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], State]: ...
-
 
 class Pass(NamedTuple):
     """What one backward gave: the direction to descend, the losses where it was taken, the next state."""
@@ -70,22 +46,9 @@ class Pass(NamedTuple):
 
 @runtime_checkable
 class RuleOfSurrogate(Protocol):
-    """Builds the surrogate of one member; the engine sums it over members and differentiates once.
+    """Builds the surrogate of one member; the engine sums it over members and differentiates once."""
 
-    One that names a ninth argument ``memory`` is handed what ``init`` gave, as ``after_update`` left it.
-    """
-
-    def surrogate(
-        self,
-        objective: Objective,
-        network: Network,
-        params: Mapping[str, Tensor],
-        buffers: Mapping[str, Tensor],
-        batch: Batch,
-        fields: Fields,
-        state: State,
-        key: Key,
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], State]:
+    def surrogate(self, lesson: Lesson) -> Judged:
         """The surrogate, the loss on the batch, and the next state of the objective."""
         ...
 
@@ -161,11 +124,11 @@ def surrogate_of(rule: object) -> Surrogate:
     """A rule's own ``surrogate``; else that of the rule it wraps; else the loss, with its ``at_site``."""
     own = getattr(rule, "surrogate", None)
     if own is not None:
-        return cast(Surrogate, own) if _takes_memory(own) else _without_memory(own)
+        return cast(Surrogate, own)
     inner = getattr(rule, "rule", None)
     if inner is not None:
         return surrogate_of(inner)
-    return _without_memory(loss_through(getattr(rule, "at_site", None)))
+    return loss_through(getattr(rule, "at_site", None))
 
 
 def initial_memory(
@@ -226,44 +189,26 @@ def one_backward(surrogates: Surrogates, flat: Float[Tensor, "M P"]) -> Pass:
     return Pass(gradient, losses, state)
 
 
-def credit_at_sites(
-    rule: object,
-    objective: Objective,
-    network: Network,
-    params: Mapping[str, Tensor],
-    buffers: Mapping[str, Tensor],
-    batch: Batch,
-    fields: Fields,
-    key: Key,
-    memory: Memory,
-    state: State = NOTHING,
-) -> dict[str, Float[Tensor, "B ..."]]:
+def credit_at_sites(rule: object, lesson: Lesson) -> dict[str, Float[Tensor, "B ..."]]:
     """What a rule tells each site: the direction that its activation is to descend, per example.
 
     The derivative of the surrogate in what arrives at a site (a block's output), times the sum of the batch's
     weights: with weights of 1 it does not depend on how many examples there are. Backpropagation gives each
     example's own gradient of its own loss, DFA gives ``e B^T`` in its normalisation, frozen blocks get 0. In
     evaluation mode, of one member, usable under ``vmap`` and without a graph. A rule that is not described by
-    slopes at its sites has a method ``credit`` with a surrogate's arguments, which says it. ``state`` is the
-    objective's.
+    slopes at its sites has a method ``credit``, which takes the lesson and says it.
     """
+    batch, network = lesson.batch, lesson.network
     tap, seen = recording()
-    network(params, buffers, batch.inputs[:1], tap)  # one example tells the sites and their shapes
+    lesson.logits(batch.inputs[:1], tap)  # one example tells the sites and their shapes
     zeros = {site: h.new_zeros((len(batch.targets), *h.shape[1:])) for site, h in seen.items()}
 
     def scalar(shifts: Mapping[str, Tensor]) -> Tensor:
-        shifted = network.shifted(shifts)
-        of_rule, _, _ = surrogate_of(rule)(
-            objective, shifted, params, buffers, batch, fields, state, key, memory
-        )
-        return of_rule
+        return surrogate_of(rule)(lesson._replace(network=network.shifted(shifts)))[0]
 
     own = _with_method(rule, "credit")
     if own is not None:
-        told: Mapping[str, Tensor] = own.credit(
-            objective, network.shifted(zeros), params, buffers, batch, fields, state, key, memory
-        )
-        return dict(told)
+        return dict(own.credit(lesson._replace(network=network.shifted(zeros))))
     found: dict[str, Tensor] = torch.func.grad(scalar)(zeros)
     return {site: credit * batch.weight.sum() for site, credit in found.items()}
 
@@ -275,47 +220,11 @@ def _with_method(rule: object, name: str) -> Any:
     return rule
 
 
-def _takes_memory(surrogate: Callable[..., Any]) -> bool:
-    return "memory" in inspect.signature(surrogate).parameters
-
-
-def _without_memory(surrogate: Callable[..., Any]) -> Surrogate:
-    def of_member(
-        objective: Objective,
-        network: Network,
-        params: Mapping[str, Tensor],
-        buffers: Mapping[str, Tensor],
-        batch: Batch,
-        fields: Fields,
-        state: State,
-        key: Key,
-        memory: Memory = NOTHING,
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], State]:
-        found: tuple[Tensor, Tensor, State] = surrogate(
-            objective, network, params, buffers, batch, fields, state, key
-        )
-        return found
-
-    return of_member
-
-
-def loss_through(edit: Edit | None) -> Callable[..., tuple[Tensor, Tensor, State]]:
+def loss_through(edit: Edit | None) -> Surrogate:
     """The surrogate that is the loss itself, of a network whose activations ``edit`` changes at its sites."""
 
-    def surrogate(
-        objective: Objective,
-        network: Network,
-        params: Mapping[str, Tensor],
-        buffers: Mapping[str, Tensor],
-        batch: Batch,
-        fields: Fields,
-        state: State,
-        key: Key,
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], State]:
-        tap = Tap(training=True, edit=edit, key=key)
-        loss, state = objective(
-            lambda inputs: network(params, buffers, inputs, tap), batch, fields, state, key
-        )
+    def surrogate(lesson: Lesson) -> Judged:
+        loss, state = lesson.loss(lambda inputs: lesson.logits(inputs, lesson.training(edit)))
         return loss, loss.detach(), state
 
     return surrogate

@@ -10,12 +10,11 @@ from torch import Tensor
 
 from epochal.core.tensors import random
 from epochal.core.tensors.batch import Batch
+from epochal.core.tensors.lesson import Lesson, Memory
 from epochal.core.tensors.network import Network
-from epochal.core.tensors.objective import Objective, State
+from epochal.core.tensors.objective import State
 from epochal.core.tensors.random import Key
-from epochal.core.tensors.rule import Memory
-from epochal.core.tensors.tap import Tap, recording
-from epochal.core.tensors.task import Fields
+from epochal.core.tensors.tap import recording
 from epochal.core.values.errors import UserError
 
 Normalization = Literal["rms", "none"]
@@ -84,18 +83,7 @@ def draw_feedback(
     return memory
 
 
-def apart(
-    rule: str,
-    objective: Objective,
-    network: Network,
-    params: Mapping[str, Tensor],
-    buffers: Mapping[str, Tensor],
-    batch: Batch,
-    fields: Fields,
-    state: State,
-    key: Key,
-    memory: Memory,
-) -> Apart:
+def apart(rule: str, lesson: Lesson) -> Apart:
     """The forward pass in pieces.
 
     Raises:
@@ -105,35 +93,29 @@ def apart(
     made: list[Tensor] = []
 
     def edit(site: str, activation: Tensor) -> Tensor:
-        if site not in memory:
+        if site not in lesson.memory:
             return activation
         outputs[site] = activation
         return activation.detach()
 
     def logits_fn(inputs: Tensor) -> Tensor:
-        if made or inputs is not batch.inputs:
+        if made or inputs is not lesson.batch.inputs:
             raise UserError(
                 f"rule={rule} needs an objective of the batch's logits alone; this one looks at other "
                 "inputs: give objective=cross_entropy"
             )
-        made.append(network(params, buffers, inputs, Tap(training=True, edit=edit, key=key)))
+        made.append(lesson.logits(inputs, lesson.training(edit)))
         return made[0]
 
-    loss, after = objective(logits_fn, batch, fields, state, key)
-    error = error_of(objective, made[0], batch, fields, state, key)
-    return Apart(loss=loss, state=after, outputs=outputs, error=error)
+    loss, after = lesson.loss(logits_fn)
+    return Apart(loss=loss, state=after, outputs=outputs, error=error_of(lesson, made[0]))
 
 
-def error_of(
-    objective: Objective, logits: Float[Tensor, "B C"], batch: Batch, fields: Fields, state: State, key: Key
-) -> Float[Tensor, "B C"]:
+def error_of(lesson: Lesson, logits: Float[Tensor, "B C"]) -> Float[Tensor, "B C"]:
     """d loss / d logits, of each example's own loss instead of the weighted mean; 0 for those of weight 0."""
-
-    def loss(given: Tensor) -> Tensor:
-        return objective(lambda _inputs: given, batch, fields, state, key)[0]
-
-    slope: Tensor = torch.func.grad(loss)(logits.detach())
-    share = (batch.weight / batch.weight.sum())[:, None]
+    slope: Tensor = torch.func.grad(lambda given: lesson.loss(lambda _inputs: given)[0])(logits.detach())
+    weight = lesson.batch.weight
+    share = (weight / weight.sum())[:, None]
     return torch.where(share > 0, slope / torch.where(share > 0, share, 1.0), 0.0).to(logits.dtype)
 
 

@@ -13,11 +13,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from epochal.core.tensors.batch import Batch
+from epochal.core.tensors.lesson import Judged, Lesson
 from epochal.core.tensors.network import Network
-from epochal.core.tensors.objective import Objective, State
-from epochal.core.tensors.random import Key
-from epochal.core.tensors.tap import SILENT, Tap
-from epochal.core.tensors.task import Fields
+from epochal.core.tensors.tap import SILENT
 from epochal.core.values.errors import UserError
 
 Given = Mapping[str, Any]
@@ -85,29 +83,18 @@ def matrices(
     return met
 
 
-def transported(
-    feedback: Mapping[str, Tensor],
-    objective: Objective,
-    network: Network,
-    params: Mapping[str, Tensor],
-    buffers: Mapping[str, Tensor],
-    batch: Batch,
-    fields: Fields,
-    state: State,
-    key: Key,
-) -> tuple[Float[Tensor, ""], Float[Tensor, ""], State]:
+def transported(lesson: Lesson, feedback: Mapping[str, Tensor]) -> Judged:
     """The loss, whose errors pass the tensors of ``feedback`` in place of the weights of their names.
 
     These have the weights' shapes: a layer ``y = W x`` sends ``B^T dy`` to x and ``dy x^T`` to W. With B = W
     it is backpropagation.
     """
-    tap = Tap(training=True, key=key)
 
     def logits_fn(inputs: Tensor) -> Tensor:
         # In bfloat16 a network casts its parameters when it is called; it keeps those that are cast already.
-        own, dtype = network.cast(params), next(iter(params.values())).dtype
+        own, dtype = lesson.network.cast(lesson.params), next(iter(lesson.params.values())).dtype
         with Calls({name: own[name] for name in feedback}, substitute):
-            return network(own, buffers, inputs, tap).to(dtype)
+            return lesson._replace(params=own).logits(inputs, lesson.training()).to(dtype)
 
     def substitute(name: str, func: Callable[..., Tensor], given: Given) -> Tensor:
         x, weight = given["input"], given["weight"]
@@ -117,7 +104,7 @@ def transported(
         shadow = func(**other)
         return exact + (shadow - shadow.detach())  # adds exactly 0
 
-    loss, after = objective(logits_fn, batch, fields, state, key)
+    loss, after = lesson.loss(logits_fn)
     return loss, loss.detach(), after
 
 

@@ -10,11 +10,10 @@ from torch import Tensor
 
 from epochal.core.tensors import random
 from epochal.core.tensors.batch import Batch
-from epochal.core.tensors.network import Network
+from epochal.core.tensors.lesson import Judged, Lesson
 from epochal.core.tensors.objective import LogitsFn, Objective, State
 from epochal.core.tensors.random import Key
-from epochal.core.tensors.rule import NOTHING, Memory, Rule, credit_at_sites, surrogate_of
-from epochal.core.tensors.tap import SILENT
+from epochal.core.tensors.rule import Rule, credit_at_sites, surrogate_of
 from epochal.core.tensors.task import Fields
 
 Attack = Callable[[Callable[[Tensor], Tensor], Batch, Fields, Key], Tensor]
@@ -40,46 +39,21 @@ class Adversarial:
     attack: Attack
     kind: Literal["pgd", "mixed", "trades"]
 
-    def surrogate(
-        self,
-        objective: Objective,
-        network: Network,
-        params: Mapping[str, Tensor],
-        buffers: Mapping[str, Tensor],
-        batch: Batch,
-        fields: Fields,
-        state: State,
-        key: Key,
-        memory: Memory = NOTHING,
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], State]:
-        fixed = {name: value.detach() for name, value in params.items()}
+    def surrogate(self, lesson: Lesson) -> Judged:
+        batch, fixed = lesson.batch, {name: value.detach() for name, value in lesson.params.items()}
         with torch.no_grad():
             found = self.attack(
-                lambda inputs: network(fixed, buffers, inputs, SILENT),
-                batch,
-                fields,
-                random.fold(key, "attack"),
+                lesson._replace(params=fixed).logits, batch, lesson.fields, random.fold(lesson.key, "attack")
             )
         if self.kind == "trades":
-            objective, batch = _Trades(objective), _doubled(batch, found)
+            lesson = lesson._replace(objective=_Trades(lesson.objective), batch=_doubled(batch, found))
         else:
-            batch = batch._replace(inputs=self._chosen(batch, found, fields))
-        return surrogate_of(self.rule)(objective, network, params, buffers, batch, fields, state, key, memory)
+            lesson = lesson._replace(batch=batch._replace(inputs=self._chosen(batch, found, lesson.fields)))
+        return surrogate_of(self.rule)(lesson)
 
-    def credit(
-        self,
-        objective: Objective,
-        network: Network,
-        params: Mapping[str, Tensor],
-        buffers: Mapping[str, Tensor],
-        batch: Batch,
-        fields: Fields,
-        state: State,
-        key: Key,
-        memory: Memory,
-    ) -> Mapping[str, Float[Tensor, "B ..."]]:
+    def credit(self, lesson: Lesson) -> Mapping[str, Float[Tensor, "B ..."]]:
         """What the rule tells clean examples."""
-        return credit_at_sites(self.rule, objective, network, params, buffers, batch, fields, key, memory)
+        return credit_at_sites(self.rule, lesson)
 
     def _chosen(self, batch: Batch, found: Tensor, fields: Fields) -> Tensor:
         if self.kind == "pgd":
