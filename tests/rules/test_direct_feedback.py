@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from epochal.core.tensors import random
 from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.lesson import Lesson, Memory
-from epochal.core.tensors.rule import Rule, credit_at_sites, initial_memory, surrogate_of
+from epochal.core.tensors.rule import Rule, credit_at_sites, initial_memory, slopes_at_sites, surrogate_of
 from epochal.core.tensors.tap import Tap, recording
 from epochal.core.values.errors import UserError
 from epochal.models.images.mlp import MLP
@@ -209,6 +209,21 @@ def test_credit_is_what_each_site_is_told() -> None:
         torch.testing.assert_close(exact[site], h.grad, rtol=1e-11, atol=1e-14)
         torch.testing.assert_close(direct[site], error @ memory[site].T, rtol=1e-11, atol=1e-14)
         assert not none[site].any() and torch.equal(controlled[site], direct[site])
+
+
+@pytest.mark.parametrize("rule", [DFA(), DFA(credit_normalization="none"), DRTP(), PenalisedDFA()])
+def test_credit_without_a_backward_pass_is_the_slope(rule: Rule) -> None:
+    batch = of_member(batches(RESIDUAL), 0)
+    params = RESIDUAL.layout.unflatten(start(RESIDUAL)[0])
+    memory = {name: value[0] for name, value in memories(rule, RESIDUAL).items()}
+    fields = {"penalty": torch.tensor(0.3, dtype=torch.float64)}
+    lesson = Lesson(cross_entropy, RESIDUAL, params, {}, batch, fields, KEYS[0], memory=memory)
+    slopes = slopes_at_sites(rule, lesson)
+    known = lesson._replace(known=lesson.logits(batch.inputs))
+    for found in (credit_at_sites(rule, lesson), credit_at_sites(rule, known)):
+        assert list(found) == list(slopes) and len(found) == 4
+        for site, slope in slopes.items():
+            torch.testing.assert_close(found[site], slope, rtol=1e-10, atol=1e-13)
 
 
 def test_random_targets_are_uniform_and_new_in_every_batch() -> None:

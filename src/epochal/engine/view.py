@@ -209,9 +209,11 @@ class LiveView:
     def credit(self, batch: Batch) -> Mapping[str, Float[Tensor, "B ..."]]:
         """What the rule tells each site, per example (:func:`epochal.core.tensors.rule.credit_at_sites`)."""
         program, key = self._program, random.key(self.fields["seed"], "probe", self.step)
+        is_passed = self._passage is not None and self._passage.batch is batch
+        known = self.passage().logits if is_passed else None
         lesson = Lesson(
             program.objective, program.network, self.params, self._buffers, batch, self.fields, key,
-            self._state, dict(self.memory),
+            self._state, dict(self.memory), known,
         )  # fmt: skip
         return credit_at_sites(program.rule, lesson)
 

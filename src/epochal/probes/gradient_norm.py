@@ -54,7 +54,8 @@ def gradient_norm(options: GradientOptions, view: View) -> dict[str, Tensor]:
     """
     if options.of == "parameters":
         return {"gradient_norm": torch.linalg.vector_norm(view.loss_gradient("train").double())}
-    found = [lengths(slope) for slope in view.passage().gradients.values()]
+    passage = view.passage()
+    found = [lengths(slope) * passage.error_lengths for slope in passage.directions.values()]
     return {
         "gradient_norm": torch.stack([each.median(-1).values for each in found]),
         "gradient_norm_frobenius": torch.stack([torch.linalg.vector_norm(each) for each in found]),

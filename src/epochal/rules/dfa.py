@@ -11,6 +11,7 @@ from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.lesson import Judged, Lesson, Memory
 from epochal.core.tensors.network import Network
 from epochal.core.tensors.random import Key
+from epochal.core.tensors.rule import slopes_at_sites, zeros_at_sites
 from epochal.rules.feedback.direct import (
     Apart,
     Normalization,
@@ -19,6 +20,7 @@ from epochal.rules.feedback.direct import (
     apart,
     credit,
     draw_feedback,
+    error_of,
 )
 
 
@@ -60,16 +62,28 @@ class DFA:
 
     def surrogate(self, lesson: Lesson) -> Judged:
         found = apart(self.called, lesson)
-        message, scalar = self.message(found, lesson), found.loss
+        message, scalar = self.message(found.error, lesson), found.loss
         for site, activation in found.outputs.items():
             told = credit(message, lesson.memory[site], self.credit_normalization)
             scalar = scalar + along(activation, told, lesson.batch)
             scalar = self.charged(scalar, activation, found, lesson)
         return scalar, found.loss.detach(), found.state
 
-    def message(self, found: Apart, lesson: Lesson) -> Float[Tensor, "B C"]:
+    def credit(self, lesson: Lesson) -> Mapping[str, Float[Tensor, "B ..."]]:
+        """``a_l``, which depends on the network by its logits alone."""
+        zeros = zeros_at_sites(lesson)
+        if zeros.keys() != lesson.memory.keys():  # a site that is told nothing learns by the loss
+            return slopes_at_sites(self, lesson)
+        message, weight = self.message(error_of(lesson, lesson.evaluated()), lesson), lesson.batch.weight
+        found = {site: credit(message, lesson.memory[site], self.credit_normalization) for site in zeros}
+        return {
+            site: (told * weight.reshape(-1, *[1] * (told.ndim - 1))).to(zeros[site].dtype)
+            for site, told in found.items()
+        }
+
+    def message(self, error: Float[Tensor, "B C"], lesson: Lesson) -> Float[Tensor, "B C"]:
         """What is sent to every site: the error."""
-        return found.error
+        return error
 
     def charged(
         self, scalar: Float[Tensor, ""], activation: Float[Tensor, "B ..."], found: Apart, lesson: Lesson

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from epochal.core.tensors.lesson import Lesson
 from epochal.rules.dfa import DFA
-from epochal.rules.feedback.direct import Apart
 
 
 @dataclass(frozen=True)
@@ -24,10 +23,10 @@ class DRTP(DFA):
 
     called: ClassVar[str] = "drtp"
 
-    def message(self, found: Apart, lesson: Lesson) -> Float[Tensor, "B C"]:
+    def message(self, error: Float[Tensor, "B C"], lesson: Lesson) -> Float[Tensor, "B C"]:
         """The target as a one-hot vector."""
-        classes = torch.arange(found.error.shape[-1], device=found.error.device)
-        return (classes == lesson.batch.targets[:, None]).to(found.error.dtype)
+        classes = torch.arange(error.shape[-1], device=error.device)
+        return (classes == lesson.batch.targets[:, None]).to(error.dtype)
 
 
 rule = DRTP

@@ -1,5 +1,6 @@
 """Direct feedback alignment whose blocks also pay for the size of what they give."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -7,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epochal.core.tensors.lesson import Lesson
+from epochal.core.tensors.rule import slopes_at_sites
 from epochal.rules.dfa import DFA
 from epochal.rules.feedback.direct import Apart
 
@@ -23,6 +25,10 @@ class PenalisedDFA(DFA):
     """
 
     called: ClassVar[str] = "penalised_dfa"
+
+    def credit(self, lesson: Lesson) -> Mapping[str, Float[Tensor, "B ..."]]:
+        """With the slope of what the site pays, which depends on its activations."""
+        return slopes_at_sites(self, lesson)
 
     def charged(
         self, scalar: Float[Tensor, ""], activation: Float[Tensor, "B ..."], found: Apart, lesson: Lesson

@@ -37,6 +37,8 @@ class Lesson(NamedTuple):
     key: Key
     state: State = NOTHING
     memory: Memory = NOTHING
+    known: Float[Tensor, "B *T C"] | None = None
+    """Logits of the batch in evaluation mode, where somebody has them."""
 
     def training(self, edit: Edit | None = None) -> Tap:
         """The tap of a training pass: batch norm and dropout as in training, ``edit`` at every site."""
@@ -45,6 +47,10 @@ class Lesson(NamedTuple):
     def logits(self, inputs: Tensor, tap: Tap = SILENT) -> Float[Tensor, "B *T C"]:
         """Of any inputs; without a tap in evaluation mode."""
         return self.network(self.params, self.buffers, inputs, tap)
+
+    def evaluated(self) -> Float[Tensor, "B *T C"]:
+        """Logits of the batch in evaluation mode: those that are known, or a forward pass."""
+        return self.logits(self.batch.inputs) if self.known is None else self.known
 
     def loss(self, logits_fn: LogitsFn) -> tuple[Float[Tensor, ""], State]:
         """The objective on the batch, of the network as ``logits_fn`` says, and its next state."""

@@ -87,15 +87,19 @@ class Network:
             return params
         return {name: value.to(self._computing_in) for name, value in params.items()}
 
+    def evaluating(self) -> "Network":
+        """The same network in evaluation mode, also for a training tap."""
+        return self._seen_as(lambda tap: replace(tap, training=False))
+
     def shifted(self, shifts: Mapping[str, Tensor]) -> "Network":
         """The same network in evaluation mode, with something added to what arrives at each site."""
+        return self._seen_as(
+            lambda tap: replace(tap, training=False, edit=lambda site, h: tap(site, h + shifts[site]))
+        )
+
+    def _seen_as(self, change: Callable[[Tap], Tap]) -> "Network":
         other, forward = copy.copy(self), self._forward
-
-        def shifted(inputs: Tensor, tap: Tap) -> Tensor:
-            evaluating = replace(tap, training=False, edit=lambda site, h: tap(site, h + shifts[site]))
-            return forward(inputs, evaluating)
-
-        other._forward = shifted
+        other._forward = lambda inputs, tap: forward(inputs, change(tap))
         return other
 
     def materialise(self, flat: Float[Tensor, " P"], buffers: Float[Tensor, " Q"]) -> nn.Module:

@@ -55,18 +55,23 @@ class Passage:
         example's is sent back at length 1: nothing underflows, however small the loss has become, and no
         number depends on how many examples there are.
         """
-        length = torch.linalg.vector_norm(self.errors, dim=-1)
         return {
-            site: slope.to(length.dtype) * length.reshape(-1, *[1] * (slope.ndim - 1))
+            site: slope * self.error_lengths.reshape(-1, *[1] * (slope.ndim - 1))
             for site, slope in self.directions.items()
         }
 
     @cached_property
     def directions(self) -> Mapping[str, Float[Tensor, "N ..."]]:
-        """The gradients over the length of each example's error: their direction, at a size that is safe."""
-        length = torch.linalg.vector_norm(self.errors, dim=-1, keepdim=True)
+        """The gradients over :attr:`error_lengths`: their direction, at a size that is safe, float64."""
+        length = self.error_lengths[:, None]
         unit = self.errors / torch.where(length == 0, 1.0, length)
         found: Mapping[str, Tensor] = self._pull(unit.to(self.logits.dtype))[0]
+        return {site: slope.to(length.dtype) for site, slope in found.items()}
+
+    @cached_property
+    def error_lengths(self) -> Float[Tensor, " N"]:
+        """Euclidean length of each example's :attr:`errors`, float64."""
+        found: Tensor = torch.linalg.vector_norm(self.errors, dim=-1)
         return found
 
     @cached_property

@@ -196,21 +196,31 @@ def credit_at_sites(rule: object, lesson: Lesson) -> dict[str, Float[Tensor, "B 
     weights: with weights of 1 it does not depend on how many examples there are. Backpropagation gives each
     example's own gradient of its own loss, DFA gives ``e B^T`` in its normalisation, frozen blocks get 0. In
     evaluation mode, of one member, usable under ``vmap`` and without a graph. A rule that is not described by
-    slopes at its sites has a method ``credit``, which takes the lesson and says it.
+    slopes at its sites, or knows them without a pass, has a method ``credit``: from the lesson, whose network
+    is then in evaluation mode also for a training tap, to what each site is told.
     """
-    batch, network = lesson.batch, lesson.network
-    tap, seen = recording()
-    lesson.logits(batch.inputs[:1], tap)  # one example tells the sites and their shapes
-    zeros = {site: h.new_zeros((len(batch.targets), *h.shape[1:])) for site, h in seen.items()}
+    own = _with_method(rule, "credit")
+    if own is None:
+        return slopes_at_sites(rule, lesson)
+    return dict(own.credit(lesson._replace(network=lesson.network.evaluating())))
+
+
+def slopes_at_sites(rule: object, lesson: Lesson) -> dict[str, Float[Tensor, "B ..."]]:
+    """The derivative of a rule's surrogate in what arrives at each site, times the sum of the weights."""
+    network, batch = lesson.network, lesson.batch
 
     def scalar(shifts: Mapping[str, Tensor]) -> Tensor:
         return surrogate_of(rule)(lesson._replace(network=network.shifted(shifts)))[0]
 
-    own = _with_method(rule, "credit")
-    if own is not None:
-        return dict(own.credit(lesson._replace(network=network.shifted(zeros))))
-    found: dict[str, Tensor] = torch.func.grad(scalar)(zeros)
+    found: dict[str, Tensor] = torch.func.grad(scalar)(zeros_at_sites(lesson))
     return {site: credit * batch.weight.sum() for site, credit in found.items()}
+
+
+def zeros_at_sites(lesson: Lesson) -> dict[str, Float[Tensor, "B ..."]]:
+    """In the shapes of the batch's activations; one example tells the sites and their shapes."""
+    tap, seen = recording()
+    lesson.logits(lesson.batch.inputs[:1], tap)
+    return {site: h.new_zeros((len(lesson.batch.targets), *h.shape[1:])) for site, h in seen.items()}
 
 
 def _with_method(rule: object, name: str) -> Any:
