@@ -109,7 +109,8 @@ def _signed(value: int) -> int:
 
 def _offsets(count: int, device: torch.device) -> Int64[Tensor, " N"]:
     """``(index + 1) G`` of the indices from 0; what masks need at every update is kept."""
-    make = _kept_offsets if count <= MOST_KEPT else _kept_offsets.__wrapped__
+    is_kept = count <= MOST_KEPT and not torch.compiler.is_compiling()  # a compiled pass computes them anew
+    make = _kept_offsets if is_kept else _kept_offsets.__wrapped__
     return make(count, device)
 
 
