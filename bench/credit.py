@@ -17,6 +17,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -154,12 +155,16 @@ def lines_of(turns: dict[str, list[float]]) -> Iterator[str]:
     for words, above, below, asked in (
         ("plain DFA / ours", "plain dfa", "dfa, alone", "at least 3"),
         ("plain backprop / ours", "plain backprop", "backprop, alone", "at least 3"),
+        ("plain DFA / ours, compile=true", "plain dfa", "dfa, compile=true", "at least 3"),
+        ("plain backprop / ours, compile=true", "plain backprop", "backprop, compile=true", "at least 3"),
         ("DFA alone / one of five seeds", "dfa, alone", f"dfa, of {SEEDS}", "at least 1.5"),
         ("backprop alone / one of five seeds", "backprop, alone", f"backprop, of {SEEDS}", "at least 1.5"),
         ("DFA step / backprop step", "dfa, alone", "backprop, alone", "at most 1.3"),
         ("diagnostics / DFA epoch", "dfa diagnostics, alone", "dfa, alone", "at most 0.1"),
         ("diagnostics / DFA epoch, five", f"dfa diagnostics, of {SEEDS}", f"dfa, of {SEEDS}", "at most 0.1"),
     ):
+        if below not in turns:  # quick
+            continue
         ratios = [a / b for a, b in zip(turns[above], turns[below], strict=True)]
         middle = statistics.median(ratios)
         yield f"| {words} | **{middle:.2f}** | {min(ratios):.2f} to {max(ratios):.2f} | {asked} |"
@@ -196,6 +201,10 @@ def main() -> None:
                 words = "alone" if members == 1 else f"of {members}"
                 ways |= {f"{rule}, {words}": epoch, f"{rule} diagnostics, {words}": diagnostics}
                 shared |= {f"{rule}, {words}": members, f"{rule} diagnostics, {words}": members}
+            if not is_quick:
+                epoch, _ = ours(replace(program(path, rule, 1), is_compiled=True))
+                ways |= {f"{rule}, compile=true": epoch}
+                shared |= {f"{rule}, compile=true": 1}
         for way in ways.values():
             way()  # the first of each warms up
         turns: dict[str, list[float]] = {name: [] for name in ways}
