@@ -43,8 +43,12 @@ class Moments:
     """By how much it is right more often where the cue agrees than where it does not, at memorisation."""
 
     def learns_it_first(self, least: float) -> bool:
-        """Whether the shortcut is learnt before the core, by so much, and broken through later."""
-        return self.gap >= least and self.broken.found
+        """Whether it reads the shortcut before the core, by so much."""
+        return self.gap >= least
+
+    def gets_beyond(self, least: float) -> bool:
+        """Whether it learns the shortcut first and breaks through it later."""
+        return self.learns_it_first(least) and self.broken.found
 
 
 def moments(run: MemberRun, columns: Sequence[str], *, height: float, broken: float) -> Moments:

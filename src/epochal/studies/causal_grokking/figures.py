@@ -90,7 +90,7 @@ def grid_figure(runs: StudyRuns) -> FigureSpec:
             continue
         value = median(last(run, CONFLICTING) for run in runs[role].runs)
         seen = of_arm(runs, role, ())
-        first = sum(one.learns_it_first(runs.margin("first")) for one in seen)
+        first = sum(one.gets_beyond(runs.margin("first")) for one in seen)
         row: list[Cell] = [f"{rho / 100:g}", f"{noise / 100:g}", value, f"{value:.2f}"]
         row += [first / len(seen), f"{first} of {len(seen)}"]
         for column, cell in zip(cells.values(), row, strict=True):

@@ -28,16 +28,16 @@ def every_arm(runs: StudyRuns) -> ResultTable:
         name="arms",
         title="What each condition does",
         columns=(
-            "arm", "networks", "agreement", "rests at", "conflicting there", "jumps", "broken through",
-            "at step", "shortcut first", "conflicting at the end", "held-out penalty, memorised to end",
-            "its detector fires",
+            "arm", "networks", "agreement", "shortcut first", "rests at", "conflicting there", "jumps",
+            "broken through", "shortcut first, then broken through", "at step", "conflicting at the end",
+            "held-out penalty, memorised to end", "its detector fires",
         ),
         rows=tuple(_row(runs, arm) for arm in with_beginning(runs)),
-        note="Rests at: validation from memorisation to the jump, or to the end where there is none. "
-        "Conflicting: accuracy on examples whose cue disagrees with the target. Jumps: validation, after "
-        "memorisation. Broken through: a rise on conflicting examples, after memorisation. Shortcut first: "
-        f"those of them that at memorisation were right {runs.margin('first'):g} more often where the cue "
-        "agrees than where it does not. Its detector: CausalGrok's.",
+        note="Shortcut first: right at memorisation at least "
+        f"{runs.margin('first'):g} more often where the cue agrees than where it does not. Rests at: "
+        "validation from memorisation to the jump, or to the end where there is none. Conflicting: accuracy "
+        "on examples whose cue disagrees with the target. Jumps: validation, after memorisation. Broken "
+        "through: a rise on conflicting examples, after memorisation. Its detector: CausalGrok's.",
     )  # fmt: skip
 
 
@@ -60,12 +60,13 @@ def _row(runs: StudyRuns, arm: ArmRuns) -> tuple[Entry, ...]:
         arm.role,
         len(arm),
         _rounded([agreement(run) for run in arm.runs]),
+        f"{sum(one.learns_it_first(runs.margin('first')) for one in seen)} of {len(arm)}",
         _rounded(rest),
         _rounded(there),
         f"{sum(one.jump.found for one in seen)} of {len(arm)}",
         f"{len(at)} of {len(arm)}",
+        sum(one.gets_beyond(runs.margin("first")) for one in seen),
         round(median(at)) if at else None,
-        sum(one.learns_it_first(runs.margin("first")) for one in seen),
         _rounded([last(run, CONFLICTING) for run in arm.runs]),
         _ratio(arm),
         f"{fires} of {len(arm)}",
