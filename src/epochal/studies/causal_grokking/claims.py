@@ -191,7 +191,13 @@ def within(values: Array, margin: float, alpha: float, *, claim: str, note: str)
 
 
 def coincide(runs: StudyRuns, role: str, seen: Sequence[Moments]) -> Iterator[Finding]:
-    """Jump and drop within the margin of each other, and together across seeds."""
+    """Jump and drop within the margin of each other, and together across seeds.
+
+    Where no network jumps nothing can coincide with that: one finding says so, with what the penalties did.
+    """
+    if not any(one.jump.found for one in seen):
+        yield runs.cited(no_jump(role, seen), role)
+        return
     interval = interval_of(runs[role])
     jump = times([one.jump for one in seen]) / interval
     for name, column in PENALTIES.items():
@@ -222,6 +228,19 @@ def coincide(runs: StudyRuns, role: str, seen: Sequence[Moments]) -> Iterator[Fi
         else:
             found = coupling(jump, drop, names=names, alpha=runs.alpha, exploratory=False)
         yield runs.cited(found, role)
+
+
+def no_jump(role: str, seen: Sequence[Moments]) -> Finding:
+    drops = ", ".join(
+        f"{WORDS[name]} in {sum(one.drops[column].found for one in seen)}"
+        for name, column in PENALTIES.items()
+    )
+    return unknown(
+        f"the jump of validation under {role} and the drop of any penalty happen at the same time",
+        len(seen),
+        f"no transition: validation jumps in none of {len(seen)} networks; after memorisation there drops "
+        f"{drops}",
+    )
 
 
 def changed(runs: StudyRuns, role: str) -> Finding:

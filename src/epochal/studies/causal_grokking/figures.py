@@ -112,7 +112,7 @@ def grid_figure(runs: StudyRuns) -> FigureSpec:
                 y=Axis(label="share of wrong targets", scale="category", order=noises),
                 layers=(
                     Layer(mark="cell", table="cells", x="rho", y="noise", colour=value),
-                    Layer(mark="text", table="cells", x="rho", y="noise", text=text),
+                    Layer(mark="text", table="cells", x="rho", y="noise", text=text, colour=value),
                 ),
                 title=title,
                 height=200,
