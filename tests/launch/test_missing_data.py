@@ -25,13 +25,13 @@ def analyse(runs):
 
 def arm(width, **others):
     return Arm(experiment="images", settings={
-        "width": width, "n_train": 40, "model": "mlp", "batch_size": 20, "max_steps": 4,
+        "width": width, "n_train": 40, "model": "mlp", "batch_size": 20, "epochs": 2,
         "record_every": 2, "threads": 1, "seed": "0:2"}, quick={"seed": "20:22"}, **others)
 
 small = Study(
     question="Does it learn?", prediction="It does.", refutation="It does not.",
     arms={"digits": arm(4), "xrays": arm(4, data=("pneumoniamnist", "part.npz")),
-          "late": arm(3, data=("part.npz",), form="quick")},
+          "late": arm(3, data=("part.npz",), form="quick", preset="shortcut")},
     detectors={"memorised": Detector(column="train_accuracy", kind="passage", options={"threshold": 0.99})},
     analyse=analyse,
 )

@@ -21,9 +21,9 @@ NAMED = {**ACCURACIES, **{column: NAMES[name] for name, column in PENALTIES.item
 
 
 def aligned_figures(runs: StudyRuns) -> Iterator[FigureSpec]:
-    """Accuracies above and penalties below, the jump at 0; nothing where no network jumps."""
+    """Accuracies and penalties side by side, the jump at 0; nothing where no network jumps."""
     tables: dict[str, dict[str, list[Cell]]] = {"jump": {"at": [0.0]}}
-    rows: dict[str, list[Panel]] = {"accuracy": [], "penalty": []}
+    panels: list[Panel] = []
     x = Axis(label="records from the jump of validation", domain=(-REACH, REACH))
     for role in subjects(runs):
         pairs = list(zip(runs[role].runs, of_arm(runs, role, ()), strict=True))
@@ -44,8 +44,8 @@ def aligned_figures(runs: StudyRuns) -> Iterator[FigureSpec]:
                 Layer(mark="rule", table="jump", x="at"),
             )
             title = f"{role}: {len(jumped)} of {len(pairs)} jump"
-            rows[kind].append(Panel(x=x, y=y, layers=layers, title=title, height=220))
-    if panels := [*rows["accuracy"], *rows["penalty"]]:
+            panels.append(Panel(x=x, y=y, layers=layers, title=title, height=220))
+    if panels:
         yield FigureSpec(
             name="aligned",
             title="About the jump of validation",
@@ -54,7 +54,7 @@ def aligned_figures(runs: StudyRuns) -> Iterator[FigureSpec]:
             tables=tables,
             panels=tuple(panels),
             colour=Colour(title="of", values=tuple(NAMED.values())),
-            per_row=len(rows["accuracy"]),
+            per_row=2,
         )
 
 
@@ -129,7 +129,7 @@ def lag_figure(runs: StudyRuns) -> FigureSpec:
         tables=tables,
         panels=tuple(panels),
         colour=Colour(title="penalty of", values=tuple(NAMES.values())),
-        per_row=len(panels),
+        per_row=2,
     )
 
 

@@ -20,7 +20,7 @@ NAMES = {
 
 
 def course_figure(runs: StudyRuns) -> FigureSpec:
-    """Medians over seeds: of validation accuracy by group above, of penalties below, an arm per column."""
+    """Medians over seeds, an arm per row: validation accuracy by group left, penalties right."""
     rows: dict[str, list[Cell]] = {name: [] for name in ("arm", "what", "kind", "step", "value")}
     rho: dict[str, list[Cell]] = {"arm": [], "agreement": []}
     for role in subjects(runs):
@@ -42,11 +42,12 @@ def course_figure(runs: StudyRuns) -> FigureSpec:
     tables: dict[str, dict[str, list[Cell]]] = {}
     panels = []
     x = Axis(label="step", unit="completed updates", scale="log")
-    for kind, y in (
-        ("accuracy", Axis(label="validation accuracy", domain=(0.0, 1.0))),
-        ("penalty", Axis(label="penalty", unit="nat²", scale="log")),
-    ):
-        for role in subjects(runs):
+    kinds = {
+        "accuracy": Axis(label="validation accuracy", domain=(0.0, 1.0)),
+        "penalty": Axis(label="penalty", unit="nat²", scale="log"),
+    }
+    for role in subjects(runs):
+        for kind, y in kinds.items():
             chosen = [
                 k
                 for k, (a, b) in enumerate(zip(rows["arm"], rows["kind"], strict=True))
@@ -77,7 +78,7 @@ def course_figure(runs: StudyRuns) -> FigureSpec:
         tables=tables,
         panels=tuple(panels),
         colour=Colour(title="of", values=(*ACCURACIES.values(), *NAMES.values())),
-        per_row=len(subjects(runs)),
+        per_row=2,
     )
 
 
