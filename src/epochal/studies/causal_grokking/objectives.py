@@ -112,13 +112,13 @@ def objectives_table(runs: StudyRuns) -> ResultTable:
         name="objectives",
         title="Who is served under each objective, and with another read-out",
         columns=(
-            "arm", "networks", "all", "right about the label", "conflicting", "worst group",
-            "worst group above the usual objective", "held-out penalty at the end",
+            "arm", "networks", "all", "true label", "conflicting", "worst group",
+            "worst group above usual", "held-out penalty",
         ),
         rows=tuple(rows),
-        note="Validation accuracy at the last record, mean over seeds; penalties are medians. Above: paired "
-        f"by seed, with its interval of level {1 - 2 * runs.alpha:g}. Retrained: a logistic read-out of the "
-        "trained features, fitted to one half of the validation images with equal weight for every group, "
+        note="Validation accuracy at the last record, mean over seeds; penalties are medians. Above usual: "
+        f"paired by seed, with its interval of level {1 - 2 * runs.alpha:g}. Retrained: a logistic read-out of "
+        "the trained features, fitted to one half of the validation images with equal weight for every group, "
         "measured on the other; it knows groups that erm, irm and vrex do not.",
     )  # fmt: skip
 
