@@ -17,7 +17,7 @@ from epochal.studies.causal_grokking.events import CONFLICTING, VAL, arrays
 
 Array = NDArray[np.float64]
 
-WORST, CORE = "worst_group_accuracy", "core_accuracy"
+WORST = "worst_group_accuracy"
 RETRAINED, RETRAINED_WORST = "dfr_accuracy", "dfr_worst_group_accuracy"
 """With another read-out on the same features, of the half of validation that it was not fitted to."""
 
@@ -95,7 +95,7 @@ def objectives_table(runs: StudyRuns) -> ResultTable:
         arm = runs[usual]
         rows.append(_row(runs, usual, None))
         again = differences(arm, RETRAINED_WORST, arm, WORST)
-        ends = (mean_of(arm, RETRAINED), None, None, mean_of(arm, RETRAINED_WORST))
+        ends = (mean_of(arm, RETRAINED), None, mean_of(arm, RETRAINED_WORST))
         rows.append(
             (
                 f"{usual}, last layer retrained",
@@ -112,21 +112,21 @@ def objectives_table(runs: StudyRuns) -> ResultTable:
         name="objectives",
         title="Who is served under each objective, and with another read-out",
         columns=(
-            "arm", "networks", "all", "true label", "conflicting", "worst group",
+            "arm", "networks", "all", "conflicting", "worst group",
             "worst group above usual", "held-out penalty",
         ),
         rows=tuple(rows),
         note="Validation accuracy at the last record, mean over seeds; penalties are medians. Above usual: "
-        f"paired by seed, with its interval of level {1 - 2 * runs.alpha:g}. Retrained: a logistic read-out of "
-        "the trained features, fitted to one half of the validation images with equal weight for every group, "
-        "measured on the other; it knows groups that erm, irm and vrex do not.",
+        f"paired by seed, with its interval of level {1 - 2 * runs.alpha:g}. Retrained: a logistic read-out "
+        "of the trained features, fitted to one half of the validation images with equal weight for every "
+        "group, measured on the other; it knows groups that erm, irm and vrex do not.",
     )  # fmt: skip
 
 
 def _row(runs: StudyRuns, role: str, usual: str | None) -> tuple[Entry, ...]:
     arm = runs[role]
     gain = None if usual is None else interval(differences(arm, WORST, runs[usual], WORST), runs.alpha)
-    ends = (mean_of(arm, column) for column in (VAL, CORE, CONFLICTING, WORST))
+    ends = (mean_of(arm, column) for column in (VAL, CONFLICTING, WORST))
     penalties = [value for run in arm.runs if math.isfinite(value := end_of(run, PENALTIES["held_out"]))]
     return (role, len(arm), *map(_shown, ends), gain, f"{median(penalties):.2g}" if penalties else None)
 
