@@ -44,6 +44,7 @@ def shown(study: Path) -> list[str]:
         other = "" if one["plan_hash"] == plan["plan_hash"] else f", by the plan {one['plan_hash'][:8]}"
         lines.append(f"look {one['look']} of {one['looks']}, {one['analysed_utc']}{other}")
         lines += [f"exploratory {reason}" for reason in one["exploratory"]]
+        lines += [f"left out    {line}" for line in one.get("left_out", [])]
         lines += [str(row["sentence"]) for row in one["findings"]]
         lines += [line for table in one.get("tables", []) for line in _table_lines(table)]
     page = StudyPaths(study).report
@@ -88,6 +89,7 @@ def as_declared(name: str, study: Study) -> dict[str, Any]:
 def _arm_text(arm: Arm) -> str:
     words = [f"preset={arm.preset}"] if arm.preset else []
     words = [*words, *([f"({arm.form} form only)"] if arm.form != "both" else [])]
+    words += [f"(on {' or '.join(arm.data)}, left out without)"] if arm.data else []
     return " ".join([arm.experiment, *words, *(f"{name}={value}" for name, value in arm.settings.items())])
 
 

@@ -36,6 +36,25 @@ def test_a_study_says_its_verdicts_and_where_its_page_is(call: Call, tmp_path: P
 
 
 @pytest.mark.usefixtures("without_pages")
+def test_an_arm_that_lacks_its_data_is_told_in_one_line(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EPOCHAL_DATA", str(tmp_path / "none"))
+    path = Path(write(tmp_path).rpartition(":")[0])
+    xrays = 'Arm(experiment="images", data=("pneumoniamnist",), form="quick", quick={"max_steps": 2})'
+    path.write_text(path.read_text().replace('"slow": arm(', f'"xrays": {xrays}, "slow": arm('))
+    said = (
+        f"left out    xrays: pneumoniamnist is not in {tmp_path / 'none'}; `epochal data get pneumoniamnist` "
+    )
+    planned = call("study", f"{path}:tiny", "--quick", "--plan")
+    assert planned.err.startswith(said)
+    ended = call("study", f"{path}:tiny", "--quick")
+    assert ended.code == 0 and said in ended.out and ended.err.startswith(said)
+    rows = json.loads(call("study", f"{path}:tiny", "--quick", "--json").out)
+    assert [row["claim"] for row in rows] == ["slow learns", "fast learns"]
+
+
+@pytest.mark.usefixtures("without_pages")
 def test_an_interrupted_study_says_how_to_go_on(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

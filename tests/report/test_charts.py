@@ -2,13 +2,14 @@
 
 import json
 import math
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import vl_convert
 
-from epochal.core.values.figure import Axis, Colour, FigureSpec, Layer, Panel, Table
+from epochal.core.values.figure import Axis, Colour, FigureSpec, Layer, Panel, Shades, Table
 from epochal.report.axes import domain_of, tick_label, ticks
 from epochal.report.charts import figure_chart, legend_values, palette, vega_lite
 from epochal.report.figures import page_figures as figures
@@ -85,6 +86,28 @@ def test_every_mark_draws() -> None:
     config: dict[str, Any] = {}
     assert vl_convert.vegalite_to_svg(vega_lite(spec), config=config).count("<path") >= 10
     figure_chart(spec)
+
+
+@pytest.mark.parametrize(
+    ("scale", "low", "values"), [("linear", 0.0, (0.4, 0.6)), ("log", 0.01, (0.09, 0.11))]
+)
+def test_text_on_shades_can_be_read(
+    scale: Literal["linear", "log"], low: float, values: tuple[float, float]
+) -> None:
+    """Light below the middle of the scale, dark above it; the colour of text elsewhere."""
+    table: Table = {"x": ["a", "b"], "value": values, "text": ["low", "high"]}
+    layers = (
+        Layer(mark="cell", table="t", x="x", y="x", colour="value"),
+        Layer(mark="text", table="t", x="x", y="x", text="text", colour="value"),
+    )
+    axis = Axis(label="", scale="category")
+    spec = FigureSpec(
+        name="f", title="", caption="", tables={"t": table}, panels=(Panel(x=axis, y=axis, layers=layers),),
+        colour=Shades(title="", domain=(low, 1.0), scale=scale),
+    )  # fmt: skip
+    drawn = vl_convert.vegalite_to_svg(vega_lite(spec), config={})
+    fills = {word: re.search(rf'<text[^>]*fill="([^"]*)"[^>]*>{word}<', drawn) for word in ("low", "high")}
+    assert [found and found[1] for found in fills.values()] == ["#fff", "#222"]
 
 
 def test_long_ordered_scales_are_named_in_part_and_coloured_in_full() -> None:

@@ -63,6 +63,8 @@ def study(
     words = [subject, *(overrides or []), *(["--quick"] if quick else [])]
     folder = api.runs_folder(runs)
     made = resolve(find(subject), is_quick=quick, overrides=settings, words=words, runs=folder)
+    for line in made.left_out:
+        typer.echo(f"left out    {line}", err=True)
     if plan:
         _show_plan(made, as_json)
         return
@@ -122,6 +124,8 @@ def _show(conducted: "Conducted", as_json: bool) -> None:
         typer.echo(f"look        {conducted.look} of {conducted.plan.num_looks}")
     for reason in conducted.exploratory:
         typer.echo(f"exploratory {reason}")
+    for line in conducted.plan.left_out:
+        typer.echo(f"left out    {line}")
     typer.echo("")
     for finding in conducted.findings:
         typer.echo(finding.sentence)

@@ -1,5 +1,6 @@
 """A figure as a Vega-Lite chart: the one place that knows how a layer becomes marks."""
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -89,7 +90,7 @@ def panel_json(
     x = _channel(panel.x, _columns(panel, spec.tables, "x"), "x", label_px)
     y = _channel(panel.y, _columns(panel, spec.tables, "y"), "y", label_px)
     colour = _colour_channel(spec.colour, legend) if spec.colour else {}
-    layers = [_layer(layer, spec.tables[layer.table], x, y, colour) for layer in panel.layers]
+    layers = [_layer(layer, spec.tables[layer.table], x, y, colour, spec.colour) for layer in panel.layers]
     has_text = any(layer.mark == "text" for layer in panel.layers)  # whose lines need their height
     is_free = isinstance(width, str) or has_text
     height = panel.height if is_free else round(panel.height * min(1.0, float(width) / PANEL_WIDTH))
@@ -195,7 +196,7 @@ def theme(
     }
 
 
-def _layer(layer: Layer, table: Table, x: Json, y: Json, colour: Json) -> Json:
+def _layer(layer: Layer, table: Table, x: Json, y: Json, colour: Json, scale: Colour | Shades | None) -> Json:
     encoding: Json = {}
     for name, channel, column in (("x", x, layer.x), ("y", y, layer.y)):
         if column:
@@ -203,7 +204,9 @@ def _layer(layer: Layer, table: Table, x: Json, y: Json, colour: Json) -> Json:
     encoding |= {name: {"field": column} for name, column in (("x2", layer.x2), ("y2", layer.y2)) if column}
     if layer.by:
         encoding["detail"] = {"field": layer.by, "type": "nominal"}
-    if layer.colour:
+    if layer.colour and layer.mark == "text" and isinstance(scale, Shades):
+        encoding["color"] = _on_shades(layer.colour, scale)
+    elif layer.colour:
         encoding["color"] = {"field": layer.colour, **colour}
         if layer.mark == "point" and layer.shape in FILLED:
             # Stroke and fill apart: the legend's strokes have a colour where there are only points.
@@ -287,6 +290,16 @@ def _colour_channel(colour: Colour | Shades, legend: Json | None) -> Json:
         return {"type": "quantitative", "scale": scale, "legend": legend}
     scale = {"domain": list(colour.values), "range": palette(colour)}
     return {"type": "nominal", "scale": scale, "legend": legend}
+
+
+def _on_shades(column: str, shades: Shades) -> Json:
+    """Of a text on the cell of its value: light on the dark half of the scale, dark on the other."""
+    low, high = shades.domain
+    middle = math.sqrt(low * high) if shades.scale == "log" else (low + high) / 2
+    return {
+        "condition": {"test": f"datum[{json.dumps(column)}] < {middle}", "value": "#fff"},
+        "value": "#222",
+    }
 
 
 def _legend_look(spec: FigureSpec, room: float, font_px: float) -> Json:

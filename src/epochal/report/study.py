@@ -35,6 +35,8 @@ class PlanLike(Protocol):
     def num_looks(self) -> int: ...
     @property
     def command(self) -> str: ...
+    @property
+    def left_out(self) -> tuple[str, ...]: ...
 
 
 class ConductedLike(Protocol):
@@ -79,6 +81,7 @@ def study_page(study: ConductedLike, specs: Sequence[FigureSpec]) -> str:
         name=plan.name,
         plan=plan.document,
         exploratory=study.exploratory,
+        left_out=plan.left_out,
         look=study.look,
         num_looks=plan.num_looks,
         findings=[finding_row(stored_row(f)) for f in study.findings],

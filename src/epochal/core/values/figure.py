@@ -68,7 +68,8 @@ class Layer:
       ``colour`` a grey one.
 
     ``colour`` is a column with values of the figure's colour scale; without it a mark is drawn in the
-    colour of the text. ``where`` keeps the rows with one value of one column. ``hover`` maps columns to
+    colour of the text. A text in a figure of `Shades` lies on the cell of its value, and is light or dark as
+    that needs. ``where`` keeps the rows with one value of one column. ``hover`` maps columns to
     the words they are shown under; on a line only columns that are constant along it.
     """
 

@@ -30,6 +30,10 @@ class Arm:
     quick form and gives it seeds of its own, so that trying it out shows no data of the full form.
     ``form`` says which form has the arm: one whose networks take hours has no quick form, and another one,
     with small networks, may stand for it there.
+
+    ``data`` names image sets that not every machine has: sets that epochal knows, or files ``NAME.npz`` in
+    the folder of data sets. The arm trains on the first that is there. Where none is, it is left out and the
+    study says so, hence ``analyse`` must do without it.
     """
 
     experiment: str
@@ -37,6 +41,14 @@ class Arm:
     settings: Mapping[str, object] = field(default_factory=dict)
     quick: Mapping[str, object] = field(default_factory=dict)
     form: Form = "both"
+    data: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.data and {"data", "data_path", "data.path"} & {*self.settings, *self.quick}:
+            raise UserError(
+                f"an arm has data={', '.join(self.data)} and a field data or data.path among its settings: "
+                "give one of them"
+            )
 
     def is_in(self, *, is_quick: bool) -> bool:
         """Whether the quick form, or the full one, has this arm."""

@@ -4,7 +4,8 @@ There is no way to get the runs of several arms as one: unlike arms are never po
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from epochal.core.values.errors import UserError
 from epochal.core.values.event import Event
@@ -32,6 +33,8 @@ class MemberRun:
     """By column; the places of an array column are ``column.0``, ``column.1`` and so on."""
     events: Mapping[str, Event]
     """By the name of their detector."""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """What was asked for, by the experiment's names."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -262,6 +262,7 @@ def _record(conducted: Conducted, folder: Path) -> None:
         "look": conducted.look,
         "looks": plan.num_looks,
         "exploratory": list(conducted.exploratory),
+        "left_out": list(plan.left_out),
         "commit": source_commit(),
         "analysed_utc": _now(),
         "runs": {role: [run.name for run in runs] for role, runs in conducted.runs.items()},

@@ -20,6 +20,7 @@ from epochal.core.values.request import Request
 from epochal.core.values.settings import is_none, undotted
 from epochal.core.values.study import Arm, Detector, Study
 from epochal.experiments.catalog import Experiment, find
+from epochal.launch.studies.missing_data import lines_of, with_data
 from epochal.studies import Found
 
 MARGINS = "margins"
@@ -37,7 +38,10 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyPlan:
-    """What will be trained and how it is judged; ``departures`` from the study file make it exploratory."""
+    """What will be trained and how it is judged; ``departures`` from the study file make it exploratory.
+
+    ``left_out`` has a line for arms that lack their data: which, what is missing, how to get it.
+    """
 
     name: str
     found: Found
@@ -47,6 +51,7 @@ class StudyPlan:
     document: Mapping[str, Any]
     departures: tuple[str, ...]
     words: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def plan_hash(self) -> str:
@@ -93,7 +98,10 @@ def resolve(
     study, overrides = _in_form(found.study, is_quick), dict(overrides or {})
     experiments = {role: find(arm.experiment) for role, arm in study.arms.items()}
     declared = {role: _settings(experiments[role], arm, is_quick) for role, arm in study.arms.items()}
-    changed, margins = _overridden(study, experiments, declared, overrides)
+    overridden, margins = _overridden(study, experiments, declared, overrides)
+    changed, missing = with_data(study.arms, overridden, declared)
+    as_declared, _ = with_data(study.arms, declared, declared)
+    study = _without(study, missing)
     full = {
         role: _request(role, experiments[role], arm, changed[role], runs) for role, arm in study.arms.items()
     }
@@ -101,7 +109,11 @@ def resolve(
     departures = ["the quick form"] if is_quick else []
     named = [name for name in overrides if not _is_execution(name, study, experiments)]
     if any(margins[name] != study.margins[name] for name in margins) or (
-        changed != declared and _data(full) != _data(_requests(study, experiments, declared, runs))
+        overridden != declared
+        and (
+            as_declared.keys() != changed.keys()
+            or _data(full) != _data(_requests(study, experiments, as_declared, runs))
+        )
     ):
         departures.append(
             "overridden: " + ", ".join(f"{name}={value_text(overrides[name])}" for name in named)
@@ -119,6 +131,7 @@ def resolve(
         document=_document(found, study, is_quick, full, batches),
         departures=tuple(departures),
         words=tuple(words) or (found.name,),
+        left_out=lines_of(missing),
     )
 
 
@@ -147,6 +160,18 @@ def _in_form(study: Study, is_quick: bool) -> Study:
     if not arms:
         form, other = ("quick", "full") if is_quick else ("full", "quick")
         raise UserError(f"the study has no {form} form: all its arms have form='{other}'")
+    return replace(study, arms=arms, detectors=_for_arms(study.detectors, arms))
+
+
+def _without(study: Study, missing: Mapping[str, str]) -> Study:
+    """The study with the arms that have their data.
+
+    Raises:
+        UserError: none has.
+    """
+    arms = {role: arm for role, arm in study.arms.items() if role not in missing}
+    if not arms:
+        raise UserError(f"no arm of the study has its data: {lines_of(missing)[0]}")
     return replace(study, arms=arms, detectors=_for_arms(study.detectors, arms))
 
 
@@ -280,11 +305,15 @@ def _looks(study: Study, full: Mapping[str, Request], *, may_differ: bool) -> An
 def _refuse_shared_members(study: Study, full: Mapping[str, Request], runs: Path) -> None:
     """Whoever tries the quick form out must not see data of the full one."""
     mine = {member_id for request in full.values() for member_id in request.member_ids}
-    for role, arm in study.arms.items():
-        if not arm.is_in(is_quick=True) or not (arm.quick or arm.form == "quick"):
-            continue
-        experiment = find(arm.experiment)
-        quick = _request(role, experiment, arm, _settings(experiment, arm, True), runs)
+    arms = {
+        role: arm
+        for role, arm in study.arms.items()
+        if arm.is_in(is_quick=True) and (arm.quick or arm.form == "quick")
+    }
+    declared = {role: _settings(find(arm.experiment), arm, True) for role, arm in arms.items()}
+    for role, settings in with_data(arms, declared, declared)[0].items():
+        arm = arms[role]
+        quick = _request(role, find(arm.experiment), arm, settings, runs)
         if shared := len(mine & set(quick.member_ids)):
             raise UserError(
                 f"arm {role}: {shared} networks of its quick form are those of the full form; give quick "

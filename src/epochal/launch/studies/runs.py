@@ -89,6 +89,7 @@ def _members(study: Study, role: str, run: Run, seed_field: str) -> list[MemberR
                 outcome=row["outcome"],
                 curves=curves,
                 events=events,
+                fields=run.spec["fields"] | {name: row[name] for name in run.spec["fields"] if name in row},
             )
         )
     return made

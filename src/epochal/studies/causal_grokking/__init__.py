@@ -1,7 +1,8 @@
 """CausalGrok's claim with intervals: the penalty drops when validation jumps, from where a shortcut leads.
 
 The full form is that of the published recipe (ResNet18 on PneumoniaMNIST, 48,000 updates a network), for a
-GPU; ``--quick`` asks the same of an MLP on digits, where a shortcut can be made to be broken through.
+GPU; ``--quick`` asks the same of an MLP on digits, where a shortcut can be made to be broken through, and on
+small X-rays for those who have them.
 """
 
 from collections.abc import Iterator
@@ -11,16 +12,23 @@ from epochal.core.values.finding import Finding
 from epochal.core.values.result_table import ResultTable
 from epochal.core.values.study import Detector, Study
 from epochal.core.values.study_runs import StudyRuns
+from epochal.studies.causal_grokking.about_the_jump import aligned_figures, lag_figure
 from epochal.studies.causal_grokking.arms import ARMS
 from epochal.studies.causal_grokking.claims import findings
+from epochal.studies.causal_grokking.examples import examples_figures
 from epochal.studies.causal_grokking.figures import course_figure, grid_figure
+from epochal.studies.causal_grokking.objectives import of_objectives
 from epochal.studies.causal_grokking.tables import tables
 
 
 def analyse(runs: StudyRuns) -> Iterator[Finding | FigureSpec | ResultTable]:
     """Times are those of transitions after memorisation; what did not happen is told and counted."""
     yield from findings(runs)
+    yield from of_objectives(runs)
     yield course_figure(runs)
+    yield from aligned_figures(runs)
+    yield lag_figure(runs)
+    yield from examples_figures(runs)
     yield grid_figure(runs)
     yield from tables(runs)
 
@@ -43,6 +51,7 @@ causal_grokking = Study(
         "alone": 0.1,
         "height": 0.05,
         "broken": 0.2,
+        "first": 0.2,
         "gain": 0.05,
         "short": 0.1,
     },

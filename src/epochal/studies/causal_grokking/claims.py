@@ -13,12 +13,11 @@ from epochal.analysis import compare_arms, coupling, same_time
 from epochal.analysis.centre import mean_by_t
 from epochal.core.values.errors import UserError
 from epochal.core.values.finding import Finding, Verdict, judged
-from epochal.core.values.study_runs import StudyRuns
-from epochal.studies.causal_grokking.arms import CHANGES, OBJECTIVES, PENALTIES
+from epochal.core.values.study_runs import ArmRuns, StudyRuns
+from epochal.studies.causal_grokking.arms import CHANGES, PENALTIES
 from epochal.studies.causal_grokking.events import (
     CONFLICTING,
     Moments,
-    arrays,
     interval_of,
     moments,
     times,
@@ -26,8 +25,8 @@ from epochal.studies.causal_grokking.events import (
 
 Array = NDArray[np.float64]
 
-SUBJECTS = ("recipe", "no_filter")
-"""Arms in which the published claim is looked for."""
+SUBJECTS = ("recipe", "no_filter", "xrays")
+"""Arms in which the published claim is looked for, where there are such."""
 WORDS = {
     "train": "the penalty of training environments",
     "held_out": "the penalty of held-out environments",
@@ -39,8 +38,13 @@ FEWEST = 3
 
 def of_arm(runs: StudyRuns, role: str, columns: Sequence[str] = tuple(PENALTIES.values())) -> list[Moments]:
     """Jump, rest and the drops of these columns of every network of an arm."""
+    return of_runs(runs, runs[role], columns)
+
+
+def of_runs(runs: StudyRuns, arm: ArmRuns, columns: Sequence[str]) -> list[Moments]:
+    """The same of runs that are no arm of the study, with its margins."""
     height, broken = runs.margin("height"), runs.margin("broken")
-    return [moments(run, columns, height=height, broken=broken) for run in runs[role].runs]
+    return [moments(run, columns, height=height, broken=broken) for run in arm.runs]
 
 
 def broken_in(runs: StudyRuns, role: str) -> Array:
@@ -49,7 +53,7 @@ def broken_in(runs: StudyRuns, role: str) -> Array:
 
 
 def findings(runs: StudyRuns) -> Iterator[Finding]:
-    for role in SUBJECTS:
+    for role in subjects(runs):
         seen = of_arm(runs, role)
         yield jumps(runs, role, seen)
         yield from rests(runs, role, seen)
@@ -57,9 +61,10 @@ def findings(runs: StudyRuns) -> Iterator[Finding]:
     yield in_time(runs)
     for role in CHANGES:
         yield changed(runs, role)
-    for role in OBJECTIVES:
-        if role != "erm":
-            yield gained(runs, role)
+
+
+def subjects(runs: StudyRuns) -> tuple[str, ...]:
+    return tuple(role for role in SUBJECTS if role in runs.arms)
 
 
 def jumps(runs: StudyRuns, role: str, seen: Sequence[Moments]) -> Finding:
@@ -186,7 +191,13 @@ def within(values: Array, margin: float, alpha: float, *, claim: str, note: str)
 
 
 def coincide(runs: StudyRuns, role: str, seen: Sequence[Moments]) -> Iterator[Finding]:
-    """Jump and drop within the margin of each other, and together across seeds."""
+    """Jump and drop within the margin of each other, and together across seeds.
+
+    Where no network jumps nothing can coincide with that: one finding says so, with what the penalties did.
+    """
+    if not any(one.jump.found for one in seen):
+        yield runs.cited(no_jump(role, seen), role)
+        return
     interval = interval_of(runs[role])
     jump = times([one.jump for one in seen]) / interval
     for name, column in PENALTIES.items():
@@ -212,13 +223,24 @@ def coincide(runs: StudyRuns, role: str, seen: Sequence[Moments]) -> Iterator[Fi
         except UserError:
             found = unknown(f"{names[0]} and {names[1]} happen at the same time", len(seen), counted)
         yield runs.cited(found, role)
-        if name not in ("train", "held_out"):
-            continue
         if sum(both) < FEWEST:
             found = unknown(f"{names[0]} and {names[1]} are coupled across runs", len(seen), counted)
         else:
             found = coupling(jump, drop, names=names, alpha=runs.alpha, exploratory=False)
         yield runs.cited(found, role)
+
+
+def no_jump(role: str, seen: Sequence[Moments]) -> Finding:
+    drops = ", ".join(
+        f"{WORDS[name]} in {sum(one.drops[column].found for one in seen)}"
+        for name, column in PENALTIES.items()
+    )
+    return unknown(
+        f"the jump of validation under {role} and the drop of any penalty happen at the same time",
+        len(seen),
+        f"no transition: validation jumps in none of {len(seen)} networks; after memorisation there drops "
+        f"{drops}",
+    )
 
 
 def changed(runs: StudyRuns, role: str) -> Finding:
@@ -245,43 +267,6 @@ def changed(runs: StudyRuns, role: str) -> Finding:
     )
     note = "; ".join(filter(None, (f"above 0: later under {role}; broken through in {counted}", found.note)))
     return runs.cited(replace(found, claim=claim, note=note), "recipe", role)
-
-
-def gained(runs: StudyRuns, role: str) -> Finding:
-    """Accuracy on conflicting examples at the end, against erm, seed by seed on the same data."""
-    least = runs.margin("gain")
-    ends = [
-        {run.seed: float(arrays(run.curves[CONFLICTING])[1][-1]) for run in runs[one].runs}
-        for one in (role, "erm")
-    ]
-    both = sorted(ends[0].keys() & ends[1].keys())
-    gains = np.array([ends[0][seed] - ends[1][seed] for seed in both])
-    claim = f"{role} ends at least {least:g} above erm on examples whose cue disagrees"
-    kept = gains[np.isfinite(gains)]
-    if len(kept) < FEWEST:
-        return runs.cited(unknown(claim, len(both), "too few networks with a last record"), role, "erm")
-    centre = mean_by_t(kept, least_sd=1e-6)
-    low, high = centre.interval(runs.alpha)
-    p = centre.p_above(least)
-    return runs.cited(
-        Finding(
-            claim=claim,
-            test="paired t of the last record",
-            estimate=centre.estimate,
-            low=low,
-            high=high,
-            level=1 - 2 * runs.alpha,
-            num_runs=len(kept),
-            null=f"a gain of {least:g} or less",
-            p=p,
-            margin=least,
-            verdict=judged(p, runs.alpha, is_refuted=high < least),
-            smallest_p=0.0,
-            note=f"erm ends at {np.mean([ends[1][seed] for seed in both]):.3f}",
-        ),
-        role,
-        "erm",
-    )
 
 
 def unknown(claim: str, num: int, why: str) -> Finding:

@@ -6,7 +6,7 @@ there, whatever it reads.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -39,6 +39,16 @@ class Moments:
     """Share of validation examples whose cue agrees with the target."""
     conflicting: float
     """Mean accuracy on the others while it rests."""
+    gap: float
+    """By how much it is right more often where the cue agrees than where it does not, at memorisation."""
+
+    def learns_it_first(self, least: float) -> bool:
+        """Whether it reads the shortcut before the core, by so much."""
+        return self.gap >= least
+
+    def gets_beyond(self, least: float) -> bool:
+        """Whether it learns the shortcut first and breaks through it later."""
+        return self.learns_it_first(least) and self.broken.found
 
 
 def moments(run: MemberRun, columns: Sequence[str], *, height: float, broken: float) -> Moments:
@@ -54,7 +64,8 @@ def moments(run: MemberRun, columns: Sequence[str], *, height: float, broken: fl
     if jump.found and not math.isfinite(jump.onset):
         end = jump.low
     rests = (steps >= start) & (steps <= end)
-    _, conflicting = arrays(run.curves[CONFLICTING])
+    conflicting, aligned = (arrays(run.curves[name])[1] for name in (CONFLICTING, ALIGNED))
+    later = np.flatnonzero(steps >= start)
     return Moments(
         jump=jump,
         broken=after(run.curves[CONFLICTING], start, kind="accuracy", height=broken),
@@ -62,6 +73,7 @@ def moments(run: MemberRun, columns: Sequence[str], *, height: float, broken: fl
         rest=plateau(values[rests]) if rests.sum() >= LEAST_RECORDS else NO_ESTIMATE,
         agreement=agreement(run),
         conflicting=float(conflicting[rests].mean()) if rests.any() else math.nan,
+        gap=float(aligned[later[0]] - conflicting[later[0]]) if later.size else math.nan,
     )
 
 
@@ -103,6 +115,20 @@ def times(events: Sequence[Event]) -> Array:
     """``[S, 2]`` of (low, high) as `epochal.analysis` takes them; high is infinite where there is none."""
     rows = [(e.step, e.step) if e.censored == "none" else (e.low, e.high) for e in events]
     return np.array(rows, dtype=np.float64).reshape(-1, 2)
+
+
+def beginning(arm: ArmRuns, part: float, role: str) -> ArmRuns:
+    """The first part of training of every run: with a constant rate that is what a shorter run would be."""
+    return ArmRuns(role=role, runs=tuple(_beginning(run, part) for run in arm.runs))
+
+
+def _beginning(run: MemberRun, part: float) -> MemberRun:
+    last = part * max(run.curves[VAL].steps)
+    curves = {}
+    for name, curve in run.curves.items():
+        kept = sum(step <= last for step in curve.steps)
+        curves[name] = CurveOf(steps=curve.steps[:kept], values=curve.values[:kept])
+    return replace(run, curves=curves)
 
 
 def interval_of(arm: ArmRuns) -> float:

@@ -6,7 +6,7 @@ from statistics import median
 from epochal.core.values.figure import Axis, Cell, Colour, FigureSpec, Layer, Panel, Shades
 from epochal.core.values.study_runs import StudyRuns
 from epochal.studies.causal_grokking.arms import GRID, PENALTIES
-from epochal.studies.causal_grokking.claims import SUBJECTS
+from epochal.studies.causal_grokking.claims import of_arm, subjects
 from epochal.studies.causal_grokking.events import ALIGNED, CONFLICTING, VAL, agreement, arrays
 from epochal.studies.causal_grokking.tables import last
 
@@ -20,10 +20,10 @@ NAMES = {
 
 
 def course_figure(runs: StudyRuns) -> FigureSpec:
-    """Medians over seeds: of validation accuracy by group above, of penalties below, an arm per column."""
+    """Medians over seeds, an arm per row: validation accuracy by group left, penalties right."""
     rows: dict[str, list[Cell]] = {name: [] for name in ("arm", "what", "kind", "step", "value")}
     rho: dict[str, list[Cell]] = {"arm": [], "agreement": []}
-    for role in SUBJECTS:
+    for role in subjects(runs):
         arm = runs[role]
         rho["arm"].append(role)
         rho["agreement"].append(median(agreement(run) for run in arm.runs))
@@ -42,11 +42,12 @@ def course_figure(runs: StudyRuns) -> FigureSpec:
     tables: dict[str, dict[str, list[Cell]]] = {}
     panels = []
     x = Axis(label="step", unit="completed updates", scale="log")
-    for kind, y in (
-        ("accuracy", Axis(label="validation accuracy", domain=(0.0, 1.0))),
-        ("penalty", Axis(label="penalty", unit="nat²", scale="log")),
-    ):
-        for role in SUBJECTS:
+    kinds = {
+        "accuracy": Axis(label="validation accuracy", domain=(0.0, 1.0)),
+        "penalty": Axis(label="penalty", unit="nat²", scale="log"),
+    }
+    for role in subjects(runs):
+        for kind, y in kinds.items():
             chosen = [
                 k
                 for k, (a, b) in enumerate(zip(rows["arm"], rows["kind"], strict=True))
@@ -82,38 +83,48 @@ def course_figure(runs: StudyRuns) -> FigureSpec:
 
 
 def grid_figure(runs: StudyRuns) -> FigureSpec:
-    """Accuracy on conflicting examples at the end, in each cell of the grid."""
-    cells: dict[str, list[Cell]] = {name: [] for name in ("rho", "noise", "value", "text")}
+    """In each cell of the grid: accuracy on conflicting examples at the end, and who got there how."""
+    cells: dict[str, list[Cell]] = {name: [] for name in ("rho", "noise", "value", "text", "first", "count")}
     places = {"no_filter": (80, 0)} | {role: place_of(role) for role in GRID}
     for role, (rho, noise) in places.items():
         if role not in runs.arms:
             continue
         value = median(last(run, CONFLICTING) for run in runs[role].runs)
+        seen = of_arm(runs, role, ())
+        first = sum(one.gets_beyond(runs.margin("first")) for one in seen)
         row: list[Cell] = [f"{rho / 100:g}", f"{noise / 100:g}", value, f"{value:.2f}"]
+        row += [first / len(seen), f"{first} of {len(seen)}"]
         for column, cell in zip(cells.values(), row, strict=True):
             column.append(cell)
     noises = tuple(sorted({str(value) for value in cells["noise"]}))
     rhos = tuple(sorted({str(value) for value in cells["rho"]}))
     return FigureSpec(
         name="grid",
-        title="What is left of the core where the cue disagrees",
-        caption="Accuracy on conflicting validation examples at the last record, median over seeds, without "
-        "the filter. A network that reads nothing but the cue has 0; one that reads nothing but the core has "
-        "1 minus the share of wrong targets among them, which is larger than that among all.",
+        title="What is left of the core, and where a shortcut that was learnt first is broken through",
+        caption="Without the filter. Left: accuracy on conflicting validation examples at the last record, "
+        "median over seeds. A network that reads nothing but the cue has 0; one that reads nothing but the "
+        "core has 1 minus the share of wrong targets. Right: the share of networks that learn the shortcut "
+        f"first and break through it later: at memorisation right {runs.margin('first'):g} more often where "
+        f"the cue agrees than where it does not, then a rise of {runs.margin('broken'):g} where it does not.",
         tables={"cells": cells},
-        panels=(
+        panels=tuple(
             Panel(
                 x=Axis(label="share of agreeing cues", scale="category", order=rhos),
                 y=Axis(label="share of wrong targets", scale="category", order=noises),
                 layers=(
-                    Layer(mark="cell", table="cells", x="rho", y="noise", colour="value"),
-                    Layer(mark="text", table="cells", x="rho", y="noise", text="text"),
+                    Layer(mark="cell", table="cells", x="rho", y="noise", colour=value),
+                    Layer(mark="text", table="cells", x="rho", y="noise", text=text, colour=value),
                 ),
+                title=title,
                 height=200,
-            ),
+            )
+            for title, value, text in (
+                ("right where the cue disagrees, at the end", "value", "text"),
+                ("shortcut first, broken through later", "first", "count"),
+            )
         ),
-        colour=Shades(title="accuracy", domain=(0.0, 1.0)),
-        per_row=1,
+        colour=Shades(title="share", domain=(0.0, 1.0)),
+        per_row=2,
     )
 
 

@@ -11,42 +11,56 @@ from epochal.core.values.event import Event
 from epochal.core.values.result_table import Entry, ResultTable
 from epochal.core.values.study_runs import ArmRuns, MemberRun, StudyRuns
 from epochal.studies.causal_grokking.arms import PENALTIES
-from epochal.studies.causal_grokking.claims import SUBJECTS, of_arm
-from epochal.studies.causal_grokking.events import CONFLICTING, VAL, agreement, arrays
+from epochal.studies.causal_grokking.claims import of_arm, of_runs, subjects
+from epochal.studies.causal_grokking.events import CONFLICTING, VAL, agreement, arrays, beginning
+from epochal.studies.causal_grokking.objectives import objectives_table
 
 
 def tables(runs: StudyRuns) -> Iterator[ResultTable]:
     yield every_arm(runs)
+    yield objectives_table(runs)
     yield beside(runs)
 
 
 def every_arm(runs: StudyRuns) -> ResultTable:
-    """Transition or none, arm by arm; medians over seeds."""
+    """Transition or none, arm by arm; means over seeds, of steps and penalties medians."""
     return ResultTable(
         name="arms",
         title="What each condition does",
         columns=(
-            "arm", "networks", "agreement", "rests at", "conflicting there", "jumps", "broken through",
-            "at step", "conflicting at the end", "held-out penalty, memorised to end", "its detector fires",
+            "arm", "networks", "agreement", "shortcut first", "rests at", "conflicting there", "jumps",
+            "broken through", "at step", "conflicting at the end", "held-out penalty", "its detector fires",
         ),
-        rows=tuple(_row(runs, role) for role in runs.arms),
-        note="Rests at: validation from memorisation to the jump, or to the end where there is none. "
-        "Conflicting: accuracy on examples whose cue disagrees with the target. Jumps: validation, after "
-        "memorisation. Broken through: a rise on conflicting examples, after memorisation. Its detector: "
-        "CausalGrok's.",
+        rows=tuple(_row(runs, arm) for arm in with_beginning(runs)),
+        note="Shortcut first: right at memorisation at least "
+        f"{runs.margin('first'):g} more often where the cue agrees than where it does not. Rests at: "
+        "validation from memorisation to the jump, or to the end where there is none. Conflicting: accuracy "
+        "on examples whose cue disagrees with the target. Jumps: validation, after memorisation. Broken "
+        "through: a rise on conflicting examples, after memorisation. Held-out penalty: at memorisation and "
+        "at the end. Its detector: CausalGrok's.",
     )  # fmt: skip
 
 
-def _row(runs: StudyRuns, role: str) -> tuple[Entry, ...]:
-    arm, seen = runs[role], of_arm(runs, role, ())
+def with_beginning(runs: StudyRuns) -> Iterator[ArmRuns]:
+    """Every arm, and after the recipe its beginning: the condition of fewer epochs."""
+    for role, arm in runs.arms.items():
+        yield arm
+        if role == "recipe":
+            part = runs.margin("short")
+            yield beginning(arm, part, f"recipe, first {part:g} of the epochs")
+
+
+def _row(runs: StudyRuns, arm: ArmRuns) -> tuple[Entry, ...]:
+    seen = of_runs(runs, arm, ())
     rest = [one.rest.value for one in seen if math.isfinite(one.rest.value)]
     there = [one.conflicting for one in seen if math.isfinite(one.conflicting)]
     at = [one.broken.step for one in seen if one.broken.found]
     fires = sum(row_of_jump(run) is not None for run in arm.runs)
     return (
-        role,
+        arm.role,
         len(arm),
         _rounded([agreement(run) for run in arm.runs]),
+        f"{sum(one.learns_it_first(runs.margin('first')) for one in seen)} of {len(arm)}",
         _rounded(rest),
         _rounded(there),
         f"{sum(one.jump.found for one in seen)} of {len(arm)}",
@@ -61,7 +75,7 @@ def _row(runs: StudyRuns, role: str) -> tuple[Entry, ...]:
 def beside(runs: StudyRuns) -> ResultTable:
     """Of the arms in which the claim is looked for, network by network."""
     rows = []
-    for role in SUBJECTS:
+    for role in subjects(runs):
         for run, one in zip(runs[role].runs, of_arm(runs, role), strict=True):
             jump_row, drop_row = row_of_jump(run), row_of_drop(run)
             steps = arrays(run.curves[VAL])[0]
