@@ -165,7 +165,7 @@ def study(
         UserError: what is wrong with the study or an override, or what stopped it.
         KeyboardInterrupt: after storing the state; the same call resumes.
     """
-    from epochal.launch.studies.plan import resolve
+    from epochal.launch.studies.resolve import resolve
     from epochal.studies import find as find_study
 
     folder = runs_folder(runs)

@@ -8,7 +8,8 @@ from epochal.core.values.request import Request
 from epochal.experiments.catalog import Experiment
 from epochal.launch.execute import execute
 from epochal.launch.studies.conduct import Conducted, conduct
-from epochal.launch.studies.plan import StudyPlan, resolve
+from epochal.launch.studies.plan import StudyPlan
+from epochal.launch.studies.resolve import resolve
 from epochal.launch.watching.listener import Listener, Silent
 from epochal.store.run import Run, load
 from epochal.studies import find

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from epochal.core.values.errors import UserError
-from epochal.launch.studies.plan import StudyPlan, resolve
+from epochal.launch.studies.plan import StudyPlan
+from epochal.launch.studies.resolve import resolve
 from epochal.store.studies import read_analyses
 from epochal.studies import find
 from epochal.study_listings import declared, shown

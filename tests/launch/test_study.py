@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from epochal.analysis import alpha_spending
 from epochal.core.values.errors import UserError
 from epochal.core.values.result_table import ResultTable
-from epochal.launch.studies.plan import differences, resolve
+from epochal.launch.studies.document import differences
+from epochal.launch.studies.resolve import resolve
 from epochal.launch.studies.runs import gathered
 from epochal.launch.watching.listener import Silent, Start
 from epochal.store.studies import read_analyses, read_plan, read_runs

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from epochal.launch.execute import execute
-from epochal.launch.studies.plan import StudyPlan, resolve
+from epochal.launch.studies.plan import StudyPlan
+from epochal.launch.studies.resolve import resolve
 from epochal.launch.studies.runs import gathered
 from epochal.launch.watching.listener import Silent
 from epochal.store.run import load

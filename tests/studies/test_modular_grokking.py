@@ -12,7 +12,7 @@ from epochal.core.values.figure import FigureSpec
 from epochal.core.values.finding import Finding
 from epochal.core.values.result_table import ResultTable
 from epochal.core.values.study_runs import CurveOf, StudyRuns
-from epochal.launch.studies.plan import resolve
+from epochal.launch.studies.resolve import resolve
 from epochal.studies import find
 from epochal.studies.modular_grokking import analyse
 from epochal.studies.modular_grokking.accelerators import compared

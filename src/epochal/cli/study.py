@@ -52,7 +52,7 @@ def study(
         _list(runs, studies, as_json)
         return
     from epochal import api
-    from epochal.launch.studies.plan import resolve
+    from epochal.launch.studies.resolve import resolve
     from epochal.studies import find
 
     settings, preset = settings_of(overrides or [])

@@ -10,7 +10,8 @@ from epochal.api import runs_folder
 from epochal.check.case import Outcome, outcome
 from epochal.core.values.study_runs import ArmRuns, CurveOf, MemberRun, StudyRuns
 from epochal.launch.studies.conduct import judged
-from epochal.launch.studies.plan import StudyPlan, resolve
+from epochal.launch.studies.plan import StudyPlan
+from epochal.launch.studies.resolve import resolve
 from epochal.launch.studies.runs import detected
 from epochal.studies import Found
 

@@ -18,7 +18,8 @@ from epochal.core.values.study_runs import StudyRuns
 from epochal.experiments.catalog import Experiment
 from epochal.experiments.own_code import describe, explained
 from epochal.launch.environment import source_commit
-from epochal.launch.studies.plan import Batch, StudyPlan, differences
+from epochal.launch.studies.document import differences
+from epochal.launch.studies.plan import Batch, StudyPlan
 from epochal.launch.studies.runs import gathered
 from epochal.store import lock
 from epochal.store.atomic import write_file
