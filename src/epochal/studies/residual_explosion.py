@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
-from epochal.analysis.centre import mean_by_t
 from epochal.analysis.coupling import coupling
+from epochal.analysis.mean_against import mean_beyond
 from epochal.core.values.errors import UserError
 from epochal.core.values.figure import Axis, Colour, FigureSpec, Layer, Panel, Table
-from epochal.core.values.finding import Finding, judged
+from epochal.core.values.finding import Finding
 from epochal.core.values.study import Arm, Study
 from epochal.core.values.study_runs import ArmRuns, MemberRun, StudyRuns
 
@@ -91,24 +91,19 @@ def of_factor(
 
     ``also`` is the p of whatever else has to hold.
     """
-    bound, centre = math.log(runs.margin(margin)), mean_by_t(logs)
-    p = max(centre.p_above(bound) if is_least else centre.p_below(bound), also)
-    low, high = centre.interval(runs.alpha)
-    return Finding(
+    return mean_beyond(
+        logs,
+        math.log(runs.margin(margin)),
+        side="above" if is_least else "below",
+        alpha=runs.alpha,
         claim=claim,
-        test=test,
-        estimate=math.exp(centre.estimate),
-        unit=unit,
-        low=math.exp(low),
-        high=math.exp(high),
-        level=1 - 2 * runs.alpha,
-        num_runs=len(logs),
         null=null,
-        p=p,
+        test=test,
+        unit=unit,
         margin=runs.margin(margin),
-        verdict=judged(p, runs.alpha, is_refuted=high < bound if is_least else low > bound),
-        smallest_p=0.0,
         note=note,
+        is_log=True,
+        also=also,
     )
 
 
@@ -116,27 +111,21 @@ def collapses(runs: StudyRuns) -> Finding:
     """Slopes of *changes* from record to record: two trends would always be correlated."""
     arm, most = runs["dfa"], runs.margin("slope")
     slopes = np.array([slope_of_changes(values_of(run, NORM), values_of(run, GRADIENT)) for run in arm.runs])
-    centre = mean_by_t(slopes)
-    p, (low, high) = centre.p_below(most), centre.interval(runs.alpha)
     falls, others = (
         math.exp(median(-log_factor(run, GRADIENT) for run in runs[role].runs))
         for role in ("dfa", "backprop")
     )
     return runs.cited(
-        Finding(
+        mean_beyond(
+            slopes,
+            most,
+            side="below",
+            alpha=runs.alpha,
             claim="within a network under dfa the true gradient falls as the norm grows, power "
             f"below {most:g}",
-            test="t of each seed's slope of log changes",
-            estimate=centre.estimate,
-            low=low,
-            high=high,
-            level=1 - 2 * runs.alpha,
-            num_runs=len(slopes),
             null=f"power {most:g} or more",
-            p=p,
+            test="t of each seed's slope of log changes",
             margin=most,
-            verdict=judged(p, runs.alpha, is_refuted=low > most),
-            smallest_p=0.0,
             note=f"it ends {falls:.3g} times smaller, under backprop, whose norm need not grow, {others:.3g} "
             "times (medians, last site); the norm before the read-out alone gives power -1",
         ),

@@ -10,9 +10,9 @@ from scipy.stats import beta as beta_law
 from scipy.stats import binom
 
 from epochal.analysis import compare_arms, coupling, same_time
-from epochal.analysis.centre import mean_by_t
+from epochal.analysis.mean_against import mean_beyond, mean_within, untested
 from epochal.core.values.errors import UserError
-from epochal.core.values.finding import Finding, Verdict, judged
+from epochal.core.values.finding import Finding, judged
 from epochal.core.values.study_runs import ArmRuns, StudyRuns
 from epochal.studies.causal_grokking.arms import CHANGES, PENALTIES
 from epochal.studies.causal_grokking.events import (
@@ -126,67 +126,37 @@ def rests(runs: StudyRuns, role: str, seen: Sequence[Moments]) -> Iterator[Findi
     if len(known) < FEWEST:
         for one in (claim, alone):
             yield runs.cited(
-                unknown(one, len(seen), f"{len(known)} of {len(seen)} networks rest for 3 records or more"),
+                untested(one, len(seen), f"{len(known)} of {len(seen)} networks rest for 3 records or more"),
                 role,
             )
         return
     levels = ", ".join(f"{one.rest.value:.3f} [{one.rest.low:.3f}, {one.rest.high:.3f}]" for one in known)
     yield runs.cited(
-        within(
+        mean_within(
             off,
             margin,
-            runs.alpha,
+            alpha=runs.alpha,
             claim=claim,
             note=f"to the end where it does not jump; per network {levels}; agreement "
             f"{min(o.agreement for o in known):.3f} to {max(o.agreement for o in known):.3f}",
+            least_sd=1e-6,
         ),
         role,
     )
-    centre = mean_by_t(np.array([one.conflicting for one in known]), least_sd=1e-6)
-    low, high = centre.interval(runs.alpha)
-    p = centre.p_below(most)
     yield runs.cited(
-        Finding(
+        mean_beyond(
+            np.array([one.conflicting for one in known]),
+            most,
+            side="below",
+            alpha=runs.alpha,
             claim=alone,
-            test="t of the mean accuracy on conflicting examples",
-            estimate=centre.estimate,
-            low=low,
-            high=high,
-            level=1 - 2 * runs.alpha,
-            num_runs=len(known),
             null=f"{most:g} or more",
-            p=p,
+            test="t of the mean accuracy on conflicting examples",
             margin=most,
-            verdict=judged(p, runs.alpha, is_refuted=low > most),
-            smallest_p=0.0,
             note="a network that reads nothing but the cue is right on none of them",
+            least_sd=1e-6,
         ),
         role,
-    )
-
-
-def within(values: Array, margin: float, alpha: float, *, claim: str, note: str) -> Finding:
-    """Two one-sided t tests that a mean lies within a margin of 0."""
-    centre = mean_by_t(values, least_sd=1e-6)
-    low, high = centre.interval(alpha)
-    p = max(centre.p_below(margin), centre.p_above(-margin))
-    verdict: Verdict = "supported" if p <= alpha else "undecided"
-    if low > margin or high < -margin:
-        verdict = "refuted"
-    return Finding(
-        claim=claim,
-        test="two one-sided t tests",
-        estimate=centre.estimate,
-        low=low,
-        high=high,
-        level=1 - 2 * alpha,
-        num_runs=len(values),
-        null=f"{margin:g} or more away",
-        p=p,
-        margin=margin,
-        verdict=verdict,
-        smallest_p=0.0,
-        note=note,
     )
 
 
@@ -221,10 +191,10 @@ def coincide(runs: StudyRuns, role: str, seen: Sequence[Moments]) -> Iterator[Fi
             )
             found = replace(found, note="; ".join(filter(None, (counted, found.note))))
         except UserError:
-            found = unknown(f"{names[0]} and {names[1]} happen at the same time", len(seen), counted)
+            found = untested(f"{names[0]} and {names[1]} happen at the same time", len(seen), counted)
         yield runs.cited(found, role)
         if sum(both) < FEWEST:
-            found = unknown(f"{names[0]} and {names[1]} are coupled across runs", len(seen), counted)
+            found = untested(f"{names[0]} and {names[1]} are coupled across runs", len(seen), counted)
         else:
             found = coupling(jump, drop, names=names, alpha=runs.alpha, exploratory=False)
         yield runs.cited(found, role)
@@ -235,7 +205,7 @@ def no_jump(role: str, seen: Sequence[Moments]) -> Finding:
         f"{WORDS[name]} in {sum(one.drops[column].found for one in seen)}"
         for name, column in PENALTIES.items()
     )
-    return unknown(
+    return untested(
         f"the jump of validation under {role} and the drop of any penalty happen at the same time",
         len(seen),
         f"no transition: validation jumps in none of {len(seen)} networks; after memorisation there drops "
@@ -260,24 +230,10 @@ def changed(runs: StudyRuns, role: str) -> Finding:
             exploratory=False,
         )
     except UserError as error:
-        return runs.cited(unknown(claim, len(other), str(error)), "recipe", role)
+        return runs.cited(untested(claim, len(other), str(error)), "recipe", role)
     counted = ", ".join(
         f"{sum(math.isfinite(high) for _, high in known)} of {len(known)} under {name}"
         for name, known in zip(("recipe", role), at, strict=True)
     )
     note = "; ".join(filter(None, (f"above 0: later under {role}; broken through in {counted}", found.note)))
     return runs.cited(replace(found, claim=claim, note=note), "recipe", role)
-
-
-def unknown(claim: str, num: int, why: str) -> Finding:
-    """Nothing to test: what happened is told, and decides nothing."""
-    return Finding(
-        claim=claim,
-        test="none",
-        estimate=None,
-        num_runs=num,
-        null="none",
-        p=None,
-        verdict="undecided",
-        note=why,
-    )

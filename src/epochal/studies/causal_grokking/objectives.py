@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epochal.analysis.centre import mean_by_t
-from epochal.core.values.finding import Finding, judged
+from epochal.analysis.mean_against import mean_beyond, untested
+from epochal.core.values.finding import Finding
 from epochal.core.values.result_table import Entry, ResultTable
 from epochal.core.values.study_runs import ArmRuns, MemberRun, StudyRuns
 from epochal.studies.causal_grokking.arms import AGAINST, PENALTIES
-from epochal.studies.causal_grokking.claims import FEWEST, unknown
+from epochal.studies.causal_grokking.claims import FEWEST
 from epochal.studies.causal_grokking.events import CONFLICTING, VAL, arrays
 
 Array = NDArray[np.float64]
@@ -67,24 +68,17 @@ def above(gains: Array, least: float, alpha: float, *, claim: str, note: str) ->
     """A one-sided paired t test that the mean gain is more than a margin."""
     kept = gains[np.isfinite(gains)]
     if len(kept) < FEWEST:
-        return unknown(claim, len(gains), "too few networks with a last record")
-    centre = mean_by_t(kept, least_sd=1e-6)
-    low, high = centre.interval(alpha)
-    p = centre.p_above(least)
-    return Finding(
+        return untested(claim, len(gains), "too few networks with a last record")
+    return mean_beyond(
+        kept,
+        least,
+        alpha=alpha,
         claim=claim,
-        test="paired t of the last record",
-        estimate=centre.estimate,
-        low=low,
-        high=high,
-        level=1 - 2 * alpha,
-        num_runs=len(kept),
         null=f"a gain of {least:g} or less",
-        p=p,
+        test="paired t of the last record",
         margin=least,
-        verdict=judged(p, alpha, is_refuted=high < least),
-        smallest_p=0.0,
         note=note,
+        least_sd=1e-6,
     )
 
 

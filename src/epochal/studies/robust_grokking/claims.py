@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import binom
 
-from epochal.analysis.centre import mean_by_t
+from epochal.analysis.mean_against import mean_beyond, untested
 from epochal.core.values.finding import Finding, judged
 from epochal.core.values.study_runs import StudyRuns
 from epochal.studies.robust_grokking.curves import Array
@@ -30,15 +30,10 @@ def above(
         return unknown(
             runs, claim=claim, null=null, note=f"{note}; {said}", num_runs=len(values), roles=roles
         )
-    centre, told = mean_by_t(values), math.exp if is_log else float
-    low, high = centre.interval(runs.alpha)
-    p = centre.p_above(bound)
     return runs.cited(
-        Finding(
-            claim=claim, test="t of the log factor" if is_log else "t over seeds",
-            estimate=told(centre.estimate), unit=unit, low=told(low), high=told(high),
-            level=1 - 2 * runs.alpha, num_runs=len(values), null=null, p=p, margin=margin,
-            verdict=judged(p, runs.alpha, is_refuted=high < bound), smallest_p=0.0, note=note,
+        mean_beyond(
+            values, bound, alpha=runs.alpha, claim=claim, null=null, unit=unit, margin=margin, note=note,
+            test="t of the log factor" if is_log else "t over seeds", is_log=is_log,
         ),
         *roles,
     )  # fmt: skip
@@ -89,8 +84,4 @@ def unknown(
     runs: StudyRuns, *, claim: str, null: str, note: str, num_runs: int, roles: Sequence[str]
 ) -> Finding:
     """Undecided, with why."""
-    return runs.cited(
-        Finding(claim=claim, test="none", estimate=None, num_runs=num_runs, null=null, p=None,
-                verdict="undecided", note=note),
-        *roles,
-    )  # fmt: skip
+    return runs.cited(untested(claim, num_runs, note, null=null), *roles)
