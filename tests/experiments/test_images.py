@@ -96,6 +96,8 @@ def test_epochs_say_how_many_steps() -> None:
         ({"data": "digit"}, "data=digit is unknown: did you mean 'digits'"),
         ({"data": "digits,mnist"}, "names several sets"),
         ({"data": "npz"}, "data=npz needs data.path=FILE"),
+        ({"data": "idx"}, "data=idx needs data.path=FOLDER"),
+        ({"data": "idx", "data.path": "no-such-folder"}, "no-such-folder has no train-images-idx3-ubyte"),
         ({"data": "npz", "data.path": "no-such-file.npz"}, "no-such-file.npz"),
         ({"epochs": 3, "max_steps": 10}, "give one of them"),
         ({"epochs": 3, "batch_size": "10,20"}, "gives no one number of steps"),

@@ -17,7 +17,14 @@ from epochal.studies import find
 from epochal.studies.modular_grokking import analyse
 from epochal.studies.modular_grokking.accelerators import compared
 from epochal.studies.modular_grokking.against_published import against_published
-from epochal.studies.modular_grokking.arms import ARMS, COMPARISONS, RATE, Comparison
+from epochal.studies.modular_grokking.arms import (
+    ARMS,
+    COMPARISONS,
+    RATE,
+    WITHOUT_DECAY,
+    Comparison,
+)
+from epochal.studies.modular_grokking.figures import accelerator_figure
 from epochal.studies.modular_grokking.laws import bends, falls_with_data, is_log_linear, scales_with_decay
 from epochal.studies.modular_grokking.measures import course, led
 from epochal.studies.modular_grokking.published import ROWS
@@ -153,6 +160,52 @@ def test_a_control_that_never_generalises_counts_up_to_the_last_step_of_both() -
     assert (nothing.verdict, nothing.p) == ("undecided", None)
 
 
+@pytest.mark.parametrize(
+    ("fast", "slow", "said"),
+    [
+        ([300.0] * 8, [5000.0] * 8, "at least so many steps earlier"),
+        ([300.0] * 8, [900.0] * 7 + [5000.0], "at least so many steps earlier"),
+        ([5000.0] * 8, [300.0] * 8, "at most so many steps earlier"),
+        ([300.0] * 7 + [5000.0], [5000.0] * 8, "what did not counts as then, in both"),
+        ([300.0] * 8, [600.0] * 8, "8 of 8 networks generalise, 8 of 8 of the control, by step 600"),
+    ],
+)
+def test_what_did_not_generalise_bounds_the_estimate_and_the_note_says_so(
+    fast: list[float], slow: list[float], said: str
+) -> None:
+    assert compared(arms_of(fast, slow), PAIR)[0].note.endswith(said)
+
+
+def test_without_decay_is_a_family_of_its_own() -> None:
+    slow, never = (600 + 50 * noise(5, 8, sd=1)).tolist(), [5000.0] * 8
+    fast = [step - 200 for step in slow]
+    steps = {"small": slow, "small_undecayed": never, "small_undecayed_orthogonal": fast}
+    for role in ("grokfast", "rate", "orthogonal", "stablemax", "muon"):
+        steps[f"small_{role}"] = slow
+    steps["small_undecayed_stablemax"] = never
+    runs = generalising(steps, 1000)
+    found = [*compared(runs, COMPARISONS), *compared(runs, WITHOUT_DECAY)]
+    *_, orthogonal, stablemax = found
+    assert len(found) == 7 and orthogonal.verdict == "supported"
+    # A comparison in which nothing happened has no p, so that Holm corrects for one.
+    assert (orthogonal.p, orthogonal.adjusted_p) == (2 / 2**8, 2 / 2**8)
+    assert orthogonal.estimate == pytest.approx(1000 - np.mean(fast))
+    assert (stablemax.verdict, stablemax.p) == ("undecided", None)
+    assert "in no run of either arm by step 1000" in stablemax.note
+    for one in (*COMPARISONS, *WITHOUT_DECAY):
+        for role in (one.treated, one.control):
+            has_none = ARMS[role].settings.get("weight_decay") == 0.0
+            assert has_none == (one in WITHOUT_DECAY)
+
+
+def test_every_arm_of_the_figure_of_accelerators_has_a_row_of_its_own() -> None:
+    roles = [role for role, arm in ARMS.items() if arm.form == "quick"]
+    runs = generalising({role: [300.0, 400.0] for role in roles})
+    spec = accelerator_figure(runs, (*COMPARISONS, *WITHOUT_DECAY))
+    shown = {role for one in (*COMPARISONS, *WITHOUT_DECAY) for role in (one.treated, one.control)} & {*roles}
+    assert len(spec.panels[0].y.order) == len({*spec.panels[0].y.order}) == len(shown)
+
+
 def measured(ahead: float, seed: int = 0, late: float = 0) -> StudyRuns:
     """Restricted loss ``ahead`` of validation loss, itself 100 before accuracy; the rest later.
 
@@ -276,7 +329,7 @@ def test_an_accelerator_and_its_control_differ_in_nothing_else() -> None:
         for batch in resolve(found, is_quick=is_quick).batches
     }
     observed = {"stop_metric", "stop_at", "stop_every", "probes", "probe_every"}
-    for one in COMPARISONS:
+    for one in (*COMPARISONS, *WITHOUT_DECAY):
         ours, control = requests[one.treated].members[0], requests[one.control].members[0]
         differ = {n for n in type(ours).model_fields if getattr(ours, n) != getattr(control, n)} - observed
         rate = {"learning_rate", "weight_decay"} if one.matched == RATE else set()
@@ -291,13 +344,13 @@ def test_an_accelerator_and_its_control_differ_in_nothing_else() -> None:
 
 def test_the_analysis_of_planted_quick_runs_gives_all_that_the_page_shows() -> None:
     small = measured(80)["small"]
-    e = noise(9, 12, 8)
+    e = noise(9, 20, 8)
     arms = {"small": small}
     for number, role in enumerate(
         role for role, arm in ARMS.items() if arm.form == "quick" and role != "small"
     ):
         arms[role] = arm_of(role, {"generalised": [at(float(s)) for s in 800 * np.exp(e[number])]})
     made = list(analyse(runs_of(*arms.values())))
-    assert sum(isinstance(one, Finding) for one in made) == 3 + 5 + 3
+    assert sum(isinstance(one, Finding) for one in made) == 3 + 5 + 2 + 3
     assert sum(isinstance(one, FigureSpec) for one in made) == 5
     assert sum(isinstance(one, ResultTable) for one in made) == 1

@@ -385,7 +385,11 @@ def test_the_catalogue_finds_and_verifies(tmp_path: Path) -> None:
     refused(lambda: catalog.find("cifar"), "no data set 'cifar'", "cifar10")
     assert catalog.verify("digits") == () and catalog.load("digits").size("train") == 1797
 
-    refused(lambda: catalog.load("mnist", tmp_path), "epochal data get mnist", "train-images-idx3-ubyte.gz")
+    refused(
+        lambda: catalog.load("mnist", tmp_path),
+        f"`epochal data get mnist --root {tmp_path}` fetches",
+        "train-images-idx3-ubyte.gz",
+    )
     assert [state.state for state in catalog.verify("mnist", tmp_path)] == ["missing"] * 4
     (tmp_path / "MNIST" / "raw").mkdir(parents=True)
     mnist(tmp_path / "MNIST" / "raw")

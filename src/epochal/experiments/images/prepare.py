@@ -67,7 +67,7 @@ def image_set(name: str, path: str | None, file: str | None = None) -> ImageSet:
         return load_own(name, path, file)
     if name in BY_PATH:
         if path is None:
-            raise UserError(f"data={name} needs data.path=FILE")
+            raise UserError(f"data={name} needs data.path={'FOLDER' if name == 'idx' else 'FILE'}")
         return BY_PATH[name](Path(path))
     known = [found.name for found in catalog.listing()]
     if name not in known:

@@ -3,7 +3,7 @@
 The full form repeats the published conditions, each condition an arm of its own; ``--quick`` asks the same of
 a small network (p = 31, width 48), so that its table compares the two laws only.
 
-The full form is for a machine left alone: 108 networks and at most 2.4 million updates of the published
+The full form is for a machine left alone: 132 networks and at most 3.4 million updates of the published
 networks (arms of which only a time is asked stop early), a night or more on two cores.
 """
 
@@ -16,7 +16,13 @@ from epochal.core.values.study import Detector, Study
 from epochal.core.values.study_runs import StudyRuns
 from epochal.studies.modular_grokking.accelerators import compared
 from epochal.studies.modular_grokking.against_published import against_published
-from epochal.studies.modular_grokking.arms import ARMS, COMPARISONS, DECAYS, FRACTIONS
+from epochal.studies.modular_grokking.arms import (
+    ARMS,
+    COMPARISONS,
+    DECAYS,
+    FRACTIONS,
+    WITHOUT_DECAY,
+)
 from epochal.studies.modular_grokking.figures import (
     accelerator_figure,
     lag_figure,
@@ -28,15 +34,17 @@ from epochal.studies.modular_grokking.measures import led
 
 
 def analyse(runs: StudyRuns) -> Iterator[Finding | FigureSpec | ResultTable]:
-    """Each question is a family of its own: Holm over the accelerators, and over the measures."""
+    """Each question is a family of its own: Holm over the accelerators, over those without decay, and
+    over the measures."""
     yield falls_with_data(runs, FRACTIONS)
     yield is_log_linear(runs, FRACTIONS)
     yield scales_with_decay(runs, DECAYS)
     yield from compared(runs, COMPARISONS)
+    yield from compared(runs, WITHOUT_DECAY)
     yield from led(runs)
     yield law_figure(runs, slope=True)
     yield law_figure(runs, slope=False)
-    yield accelerator_figure(runs, COMPARISONS)
+    yield accelerator_figure(runs, (*COMPARISONS, *WITHOUT_DECAY))
     yield lag_figure(runs)
     yield measure_figure(runs)
     yield against_published(runs)
@@ -46,7 +54,8 @@ modular_grokking = Study(
     question="How does the step at which networks generalise modular addition follow data and weight decay, "
     "which accelerators change it at equal conditions, and which measures announce it?",
     prediction="It falls log-linearly with the fraction of data, and as the inverse of weight decay; "
-    "accelerators change it against matched controls; restricted loss, excluded loss and the embedding's "
+    "accelerators change it against matched controls, and orthogonal gradients and StableMax bring it about "
+    "without decay; restricted loss, excluded loss and the embedding's "
     "Gini coefficient change before validation accuracy and before validation loss.",
     refutation="An interval that excludes the claim: a slope above 0, a bend or an exponent outside its "
     "margin, a measure that comes later. An accelerator's claim can be supported or stay undecided.",

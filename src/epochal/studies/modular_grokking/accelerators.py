@@ -41,7 +41,7 @@ def against_control(runs: StudyRuns, comparison: Comparison) -> Finding:
             ),
             claim=claim,
             note=f"{counts[0]} of {len(treated)} networks generalise, {counts[1]} of {len(control)} of the "
-            f"control, by step {horizon:g}",
+            f"control, by step {horizon:g}{bound(counts[0] == len(treated), counts[1] == len(control))}",
         )
     except UserError as error:
         finding = Finding(
@@ -49,6 +49,17 @@ def against_control(runs: StudyRuns, comparison: Comparison) -> Finding:
             null="either run of a seed could be in either arm", p=None, verdict="undecided", note=str(error),
         )  # fmt: skip
     return runs.cited(finding, comparison.treated, comparison.control)
+
+
+def bound(is_all: bool, is_all_of_control: bool) -> str:
+    """What it means for the estimate that networks which did not generalise count as the last step."""
+    if is_all and is_all_of_control:
+        return ""
+    if is_all:
+        return "; what did not counts as then, so at least so many steps earlier"
+    if is_all_of_control:
+        return "; what did not counts as then, so at most so many steps earlier"
+    return "; what did not counts as then, in both"
 
 
 def observed_to(*arms: ArmRuns) -> float:

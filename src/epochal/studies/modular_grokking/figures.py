@@ -8,7 +8,7 @@ import numpy as np
 
 from epochal.core.values.figure import Axis, Cell, FigureSpec, Layer, Panel
 from epochal.core.values.study_runs import ArmRuns, StudyRuns
-from epochal.studies.modular_grokking.arms import DECAYS, FRACTIONS, MEASURED, Comparison
+from epochal.studies.modular_grokking.arms import DECAYS, FRACTIONS, MEASURED, UNDECAYED, Comparison
 from epochal.studies.modular_grokking.laws import EVENT, law, log_of
 from epochal.studies.modular_grokking.measures import MEASURES, PARTS, PLACEBO, RESULT, course
 
@@ -79,7 +79,7 @@ def accelerator_figure(runs: StudyRuns, comparisons: tuple[Comparison, ...]) -> 
     there = [one for one in comparisons if one.treated in runs.arms and one.control in runs.arms]
     names: dict[str, str] = {}
     for one in there:
-        names[one.treated] = one.accelerator
+        names[one.treated] = one.accelerator + (", no decay" if one.matched == UNDECAYED else "")
         names.setdefault(one.control, control_name(one.control))
     points: dict[str, dict[str, list[Cell]]] = {
         table: {"arm": [], "step": [], "seed": []} for table in ("reached", "late", "medians")
@@ -125,7 +125,11 @@ def accelerator_figure(runs: StudyRuns, comparisons: tuple[Comparison, ...]) -> 
 def control_name(role: str) -> str:
     if role.endswith("_rate"):
         return "control: rate x 3, decay / 3"
-    return "control" + {"grokfast_off": ": no filter", "small_plain": ": no decay"}.get(role, "")
+    return "control" + {
+        "grokfast_off": ": no filter",
+        "undecayed": ": no decay",
+        "small_undecayed": ": no decay",
+    }.get(role, "")
 
 
 def lag_figure(runs: StudyRuns) -> FigureSpec:

@@ -117,9 +117,10 @@ def load(name: str, root: str | Path | None = None, *, verify: bool = True) -> I
     known = find(name)
     if not is_there(name, root):
         addresses = " ".join(file.address for file in known.files)
+        get = f"epochal data get {name}" + (f" --root {root}" if root is not None else "")
         raise UserError(
-            f"{name} is not in {data_root(root)}; `epochal data get {name}` fetches it, or put the official "
-            f"files into {where(name, root)}: {addresses}"
+            f"{name} is not in {data_root(root)}; `{get}` fetches it, or put the official files into "
+            f"{where(name, root)}: {addresses}"
         )
     return known.load(where(name, root), verify)
 
