@@ -9,7 +9,7 @@ import numpy as np
 from runs import BETWEEN, Array, Generator, rate, write
 
 from epochal.analysis import aalen_johansen, compare_arms, kaplan_meier, restricted_mean, scaling_exponent
-from epochal.analysis.survival import SurvivalCurve
+from epochal.analysis.runs.survival import SurvivalCurve
 from epochal.core.values.errors import UserError
 
 

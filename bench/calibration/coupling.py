@@ -21,7 +21,7 @@ from runs import (
 from scipy.stats import norm
 
 from epochal.analysis import coupling_power
-from epochal.analysis.tau_interval import Groups, tau_interval
+from epochal.analysis.runs.tau_interval import Groups, tau_interval
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from epochal import samplers
-from epochal.analysis.chain_mixing import mean_error, rank_rhat
+from epochal.analysis.chains.chain_mixing import mean_error, rank_rhat
 
 RESULTS = Path(__file__).parents[1] / "results" / "calibration-llc.md"
 F64 = torch.float64

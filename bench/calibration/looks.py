@@ -7,8 +7,8 @@ import numpy as np
 from runs import DRAWS, Array, write
 
 from epochal.analysis import adjust, alpha_spending, at_look, coupling, same_time
-from epochal.analysis.coupling_power import kendall_s
-from epochal.analysis.looks import Kind
+from epochal.analysis.runs.coupling_power import kendall_s
+from epochal.analysis.runs.looks import Kind
 from epochal.core.values.finding import Finding
 
 PLANS = ((5, 10, 20, 40), (5, 10, 15, 20, 25, 30, 35, 40))

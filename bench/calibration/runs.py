@@ -12,7 +12,7 @@ import scipy
 import statsmodels
 
 from epochal.analysis import coupling
-from epochal.analysis.pairings import pairings
+from epochal.analysis.runs.pairings import pairings
 
 DRAWS = 999
 BETWEEN, WITHIN = 300.0, 40.0

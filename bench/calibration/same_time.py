@@ -10,7 +10,7 @@ from runs import BETWEEN, Array, Generator, coupled, rate, write
 from scipy.stats import bootstrap
 
 from epochal.analysis import Course, leads, same_time
-from epochal.analysis.skewness import is_skewed
+from epochal.analysis.runs.skewness import is_skewed
 
 
 def main() -> None:

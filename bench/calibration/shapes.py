@@ -15,7 +15,7 @@ import ruptures
 import scipy
 from curves import Array, logistic, observe, seeds, wander
 
-from epochal.analysis.changes import detect_all
+from epochal.analysis.curves.changes import detect_all
 from epochal.core.values.changes import SHAPES, Changes
 
 RESULT = Path(__file__).resolve().parents[1] / "results" / "calibration-shapes.md"

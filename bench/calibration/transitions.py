@@ -19,12 +19,12 @@ from scipy.special import xlog1py, xlogy
 from scipy.stats import binom
 
 from epochal.analysis import detect, detect_many
-from epochal.analysis.heuristics import (
+from epochal.analysis.curves.heuristics import (
     causalgrok_grokking_row,
     causalgrok_irm_drop_row,
     miml_steps_to_99,
 )
-from epochal.analysis.logistic import grid, rise
+from epochal.analysis.curves.logistic import grid, rise
 
 RESULT = Path(__file__).resolve().parents[1] / "results" / "calibration-transitions.md"
 WIDTHS = (0.2, 1.0, 3.0, 10.0, 50.0)

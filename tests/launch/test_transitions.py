@@ -6,7 +6,7 @@ import pytest
 
 from epochal.launch.transitions import events_of
 from epochal.listings import learning
-from tests.analysis.curves import generator, logistic
+from tests.analysis.curves.known import generator, logistic
 
 STEPS = np.arange(60) * 50
 TRIALS = [{"train": 1000, "val": 1000}] * 3

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from epochal.analysis.first_passage import passage
+from epochal.analysis.curves.first_passage import passage
 from epochal.core.values.event import Event
 from epochal.core.values.study_runs import ArmRuns, MemberRun, StudyRuns
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from epochal.analysis.serve import main
+from epochal.analysis.curves.serve import main
 
 if __name__ == "__main__":
     main(sys.argv[1], sys.stdin)

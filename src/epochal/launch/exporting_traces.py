@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from epochal.analysis.inference_data import inference_data, write_netcdf
+from epochal.analysis.chains.inference_data import inference_data, write_netcdf
 from epochal.core.values.errors import UserError
 from epochal.store.probe_tables import read_kept
 from epochal.store.run import Run

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from epochal.analysis import detect, first_passage
-from epochal.analysis.many import grokking_many
+from epochal.analysis.curves.many import grokking_many
 from epochal.core.values.event import Event
 from epochal.core.values.learning import NO_ESTIMATE, Estimate, Grokking
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from epochal.analysis.learning_coefficient import Estimate
-from epochal.analysis.paired_chains import change
+from epochal.analysis.chains.learning_coefficient import Estimate
+from epochal.analysis.chains.paired_chains import change
 from epochal.core.tensors.probe import probe
 from epochal.core.tensors.view import GivenView, View
 from epochal.core.values.options import Options

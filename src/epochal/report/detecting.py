@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import polars as pl
 
-from epochal.analysis.many import as_event
-from epochal.analysis.many import run as run_jobs
+from epochal.analysis.curves.many import as_event
+from epochal.analysis.curves.many import run as run_jobs
 from epochal.core.values.errors import UserError
 from epochal.report.reading import RunLike, label_of
 from epochal.store.split_sizes import split_sizes

@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from epochal.analysis.heuristics import causalgrok_grokking_row, causalgrok_irm_drop_row
+from epochal.analysis.curves.heuristics import causalgrok_grokking_row, causalgrok_irm_drop_row
 from epochal.core.values.errors import UserError
 from epochal.report.reading import RunLike, fields_of
 from epochal.store.atomic import write_file

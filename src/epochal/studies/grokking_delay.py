@@ -6,7 +6,7 @@ from statistics import median
 import numpy as np
 from scipy.stats import binom
 
-from epochal.analysis.resampled_power import all_by_signs, runs_to_decide
+from epochal.analysis.runs.resampled_power import all_by_signs, runs_to_decide
 from epochal.core.values.figure import Axis, FigureSpec, Layer, Panel
 from epochal.core.values.finding import Finding, judged
 from epochal.core.values.study import Arm, Detector, Study

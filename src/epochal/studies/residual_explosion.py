@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
-from epochal.analysis.coupling import coupling
-from epochal.analysis.mean_against import mean_beyond
+from epochal.analysis.runs.coupling import coupling
+from epochal.analysis.runs.mean_against import mean_beyond
 from epochal.core.values.errors import UserError
 from epochal.core.values.figure import Axis, Colour, FigureSpec, Layer, Panel, Table
 from epochal.core.values.finding import Finding

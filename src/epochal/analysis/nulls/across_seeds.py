@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import nct
 from scipy.stats import t as student
 
-from epochal.analysis.centre import mean_by_flips, mean_by_t
-from epochal.analysis.coupling_power import runs_needed
-from epochal.analysis.levels import check_level
-from epochal.analysis.paired_times import MIN_RUNS
+from epochal.analysis.runs.centre import mean_by_flips, mean_by_t
+from epochal.analysis.runs.coupling_power import runs_needed
+from epochal.analysis.runs.levels import check_level
+from epochal.analysis.runs.paired_times import MIN_RUNS
 from epochal.core.values.errors import UserError
 from epochal.core.values.finding import Finding, Verdict
 

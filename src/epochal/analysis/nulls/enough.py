@@ -2,7 +2,7 @@
 
 import math
 
-from epochal.analysis.levels import check_level
+from epochal.analysis.runs.levels import check_level
 from epochal.core.values.errors import UserError
 
 

@@ -8,12 +8,12 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 
-from epochal.analysis.multiplicity import max_t
 from epochal.analysis.nulls.credit import CreditNull, against, as_feedback, two_sided
 from epochal.analysis.nulls.directions import Directions, directions
 from epochal.analysis.nulls.enough import check_draws
 from epochal.analysis.nulls.fresh import fresh_statistics
 from epochal.analysis.nulls.rules import check_fresh
+from epochal.analysis.runs.multiplicity import max_t
 from epochal.core.values.errors import UserError
 
 Array = NDArray[np.float64]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epochal.analysis.spikes import single_spikes
+from epochal.analysis.curves.spikes import single_spikes
 
 Array = NDArray[np.float64]
 Row = Mapping[str, Any]

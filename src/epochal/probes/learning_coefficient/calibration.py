@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from epochal.analysis.learning_coefficient import LARGEST_CHANGE, Estimate, estimate
+from epochal.analysis.chains.learning_coefficient import LARGEST_CHANGE, Estimate, estimate
 from epochal.core.tensors import random
 from epochal.core.values.errors import UserError
 from epochal.probes.learning_coefficient.curvature import hessian_product, hutchinson, lanczos

@@ -10,9 +10,9 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from epochal.analysis.learning_coefficient import Estimate, estimate
-from epochal.analysis.responses import covariances
-from epochal.analysis.responses import susceptibilities as responses
+from epochal.analysis.chains.learning_coefficient import Estimate, estimate
+from epochal.analysis.chains.responses import covariances
+from epochal.analysis.chains.responses import susceptibilities as responses
 from epochal.core.values.errors import UserError
 from epochal.probes.learning_coefficient.module import problem
 from epochal.probes.learning_coefficient.potential import EXAMPLES_AT_ONCE, NetworkLoss

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from epochal.analysis.learning_coefficient import Estimate
+from epochal.analysis.chains.learning_coefficient import Estimate
 from epochal.core.tensors.layout import Layout
 from epochal.core.values.errors import UserError
 from epochal.probes.learning_coefficient.data import as_tensors, pick

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from epochal.analysis.learning_coefficient import Estimate, estimate
+from epochal.analysis.chains.learning_coefficient import Estimate, estimate
 from epochal.core.tensors import random
 from epochal.core.values.errors import UserError
 from epochal.core.values.nearest import did_you_mean

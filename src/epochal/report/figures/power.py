@@ -5,8 +5,8 @@ import math
 import numpy as np
 
 from epochal.analysis import coupling, coupling_power, same_time_power
-from epochal.analysis.paired_times import as_times
-from epochal.analysis.same_time import centre_of, resolution_of, signed_lags
+from epochal.analysis.runs.paired_times import as_times
+from epochal.analysis.runs.same_time import centre_of, resolution_of, signed_lags
 from epochal.core.values.errors import UserError
 from epochal.core.values.figure import Axis, Cell, Colour, FigureSpec, Layer, Panel
 from epochal.report.against import columns_table

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from epochal.analysis import aalen_johansen, kaplan_meier
-from epochal.analysis.survival import SurvivalCurve
+from epochal.analysis.runs.survival import SurvivalCurve
 from epochal.core.values.errors import UserError
 from epochal.core.values.figure import Axis, Cell, Colour, FigureSpec, Layer, Panel
 from epochal.report.against import columns_table

@@ -10,7 +10,7 @@ from scipy.stats import beta as beta_law
 from scipy.stats import binom
 
 from epochal.analysis import compare_arms, coupling, same_time
-from epochal.analysis.mean_against import mean_beyond, mean_within, untested
+from epochal.analysis.runs.mean_against import mean_beyond, mean_within, untested
 from epochal.core.values.errors import UserError
 from epochal.core.values.finding import Finding, judged
 from epochal.core.values.study_runs import ArmRuns, StudyRuns

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epochal.analysis import detect
-from epochal.analysis.plateau import LEAST_RECORDS, plateau
+from epochal.analysis.curves.plateau import LEAST_RECORDS, plateau
 from epochal.core.values.event import Event
 from epochal.core.values.learning import NO_ESTIMATE, Estimate
 from epochal.core.values.study_runs import ArmRuns, CurveOf, MemberRun

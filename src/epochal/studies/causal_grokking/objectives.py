@@ -7,8 +7,8 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from epochal.analysis.centre import mean_by_t
-from epochal.analysis.mean_against import mean_beyond, untested
+from epochal.analysis.runs.centre import mean_by_t
+from epochal.analysis.runs.mean_against import mean_beyond, untested
 from epochal.core.values.finding import Finding
 from epochal.core.values.result_table import Entry, ResultTable
 from epochal.core.values.study_runs import ArmRuns, MemberRun, StudyRuns

@@ -6,7 +6,7 @@ from statistics import mean, median
 
 import numpy as np
 
-from epochal.analysis.heuristics import causalgrok_grokking_row, causalgrok_irm_drop_row
+from epochal.analysis.curves.heuristics import causalgrok_grokking_row, causalgrok_irm_drop_row
 from epochal.core.values.event import Event
 from epochal.core.values.result_table import Entry, ResultTable
 from epochal.core.values.study_runs import ArmRuns, MemberRun, StudyRuns

@@ -8,7 +8,7 @@ from scipy.stats import binom
 from scipy.stats import t as student
 
 from epochal.analysis import scaling_exponent
-from epochal.analysis.scaling import Scaling
+from epochal.analysis.runs.scaling import Scaling
 from epochal.core.values.errors import UserError
 from epochal.core.values.finding import Finding, Verdict, judged
 from epochal.core.values.study_runs import StudyRuns

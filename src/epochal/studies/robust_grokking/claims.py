@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import binom
 
-from epochal.analysis.mean_against import mean_beyond, untested
+from epochal.analysis.runs.mean_against import mean_beyond, untested
 from epochal.core.values.finding import Finding, judged
 from epochal.core.values.study_runs import StudyRuns
 from epochal.studies.robust_grokking.curves import Array

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from epochal.analysis.coupling import coupling
-from epochal.analysis.same_time import same_time
+from epochal.analysis.runs.coupling import coupling
+from epochal.analysis.runs.same_time import same_time
 from epochal.core.values.finding import Finding
 from epochal.core.values.study_runs import MemberRun, StudyRuns
 from epochal.studies.robust_grokking.arms import COURSES, NORMS, SPLITS

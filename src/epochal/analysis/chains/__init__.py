@@ -1,0 +1,1 @@
+"""Markov chains: whether they have mixed, and what their draws say."""

@@ -1,0 +1,1 @@
+"""When one curve changed: transitions, passages, plateaus, and curves without any."""

@@ -1,0 +1,1 @@
+"""What several runs say together: times, differences, couplings, and the error they may have."""
