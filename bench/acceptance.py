@@ -32,9 +32,11 @@ SHORTER: dict[str, dict[str, object]] = {
     "miml_adam_full": {"seed": "100", "record_every": "log:116"},
     "miml_sgd": {"max_steps": 5_000},
     "miml_decay_1": {"seed": FEW},
+    "nanda_70": {"max_steps": 600},
+    "nanda_50": {"max_steps": 2_000},
 }
-"""Where nothing is to happen (SGD's published loss is flat after a hundred steps), and where the study has
-more seeds than a median needs."""
+"""Where nothing is to happen (SGD's published loss is flat after a hundred steps), where the study has more
+seeds than a median needs, and where a run without a stop goes on after twice the published step."""
 
 
 def trained(role: str, runs: Path) -> Run:
