@@ -18,6 +18,9 @@ def calibrate(
     ] = None,
     member: Annotated[int | None, typer.Option("--member", help="Which; default the first.")] = None,
     step: Annotated[int | None, typer.Option("--step", help="Which snapshot; default the last.")] = None,
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", help="Share of the estimate that long steps may add.")
+    ] = 0.03,
     runs: RunsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print calibration.json.")] = False,
 ) -> None:
@@ -33,7 +36,7 @@ def calibrate(
             raise UserError(f"{word} is no OPTION=VALUE, such as n_beta=100")
         options[name.removeprefix("llc.")] = value
     found = load(find_run(run, runs_folder(runs)))
-    content = calibrate_run(found, options, member=member, step=step)
+    content = calibrate_run(found, options, member=member, step=step, tolerance=tolerance)
     if as_json:
         typer.echo(json.dumps(content, indent=2))
         return

@@ -1,8 +1,10 @@
 """Calibrates the local learning coefficient of a run on one member at one snapshot."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+from epochal.analysis.learning_coefficient import HIGHEST_STEP_BIAS
 from epochal.core.values.errors import UserError
 from epochal.core.values.options import parse_options
 from epochal.engine.population import initial_population
@@ -22,9 +24,16 @@ DRAWS = 500
 
 
 def calibrate_run(
-    run: Run, options: Mapping[str, object], *, member: int | None = None, step: int | None = None
+    run: Run,
+    options: Mapping[str, object],
+    *,
+    member: int | None = None,
+    step: int | None = None,
+    tolerance: float = HIGHEST_STEP_BIAS,
 ) -> dict[str, Any]:
     """Chooses what ``options`` leave open, and keeps it in the run as ``calibration.json``.
+
+    ``tolerance`` is how much of the estimate the length of its steps may add.
 
     Raises:
         UserError: no such member or snapshot, an option that does not fit, or a loss without a minimum there.
@@ -53,7 +62,8 @@ def calibrate_run(
         memory={name: values[0] for name, values in population.memory.items()},
     )  # fmt: skip
     settings = given.model_dump(exclude={"restrict", "blocks", "traces"})
-    found = calibrate(loss_of(view), view.flat, Settings(**settings, seed=int(view.fields["seed"])))
+    final = Settings(**settings, seed=int(view.fields["seed"]))
+    found = calibrate(loss_of(view), view.flat, final, tolerance=tolerance)
     content = _document(found, member, step)
     write_calibration(run, content)
     return content
@@ -69,6 +79,7 @@ def _pack_of(run: Run, member: int | None, step: int) -> tuple[int, int]:
 
 def _document(found: Calibration, member: int, step: int) -> dict[str, Any]:
     chosen = {name: getattr(found.settings, name) for name in OPTIONS}
+    bias = found.estimate.step_bias
     return {
         "format": CALIBRATION_FORMAT,
         "member": member,
@@ -78,7 +89,9 @@ def _document(found: Calibration, member: int, step: int) -> dict[str, Any]:
             "llc": found.estimate.value if found.estimate.equilibrated else None,
             "chains_say": repr(found.estimate),
             "equilibrated": found.estimate.equilibrated,
+            "step_bias": bias if bias is not None and math.isfinite(bias) else None,
         },
+        "tolerance": found.tolerance,
         "curvature": found.curvature,
         "acceptance": found.acceptance,
         "map": found.map,
