@@ -35,7 +35,7 @@ def influences(
     runs: RunsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Which training examples help which: correlations of their losses around a network."""
+    """Which training examples help which; see susceptibilities."""
     from epochal.api import load, progress_bar, runs_folder
     from epochal.launch.responses import influences_of_run
     from epochal.store.catalog import find_run
@@ -50,7 +50,8 @@ def influences(
     _say(seen, "of", "on", as_json)
 
 
-@app.command()
+# Hidden: its name would make the column of names so wide that other commands are told in half a line.
+@app.command(hidden=True)
 def susceptibilities(
     run: RunArgument,
     words: WordsArgument = None,
