@@ -1,5 +1,6 @@
 """Presets and fields of adversarial experiments: sizes, units, what earlier runs called things."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,9 +9,12 @@ import polars as pl
 import pytest
 import torch
 
+import epochal
 from epochal.experiments.catalog import find
 from epochal.experiments.images.spec import ImagesSpec
 from epochal.experiments.restore import member_spec
+from epochal.launch.measuring import measurement
+from epochal.probes.robust_accuracy import RobustOptions
 from epochal.report.masking import masked_gradients
 from epochal.tasks.datasets.image_set import Examples, ImageSet
 from epochal.tasks.datasets.normalization import of_pixels, statistics
@@ -70,6 +74,25 @@ def test_a_run_says_what_it_subtracts_and_divides_by() -> None:
     standard: Any = find("images").request({}).spec
     assert standard.channel_mean[0] == pytest.approx(0.3053, abs=1e-3)
     assert standard.identity() == ImagesSpec(data_checksum=standard.data_checksum).identity()
+
+
+@pytest.mark.parametrize(("given", "steps"), [(3, 10), (10, 10), (25, 25)])
+def test_networks_are_attacked_as_they_were_trained_and_never_with_less_than_ten_steps(
+    given: int, steps: int, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {
+                "data": "digits", "width": 8, "attack_steps": given, "max_steps": 2, "n_train": 100,
+                "probes": "robust_accuracy,robust_accuracy@own", "probe_options.robust_accuracy@own.steps": 4,
+                "snapshot_every": 2, "threads": 1}  # fmt: skip
+    request = find("images").request(settings)
+    measured, own = (probe.options for probe, _ in find("images").build(request.members).probes)
+    assert isinstance(measured, RobustOptions) and isinstance(own, RobustOptions)
+    assert (measured.steps, own.steps) == (steps, 4)
+    assert "robust_accuracy.steps" not in str(request.spec.identity())
+    run = epochal.run("images", runs=tmp_path, **settings)
+    for options, expected in (({}, steps), ({"steps": 7}, 7), ({"attack": "square"}, None)):
+        taken = measurement(run, "robust_accuracy", options).probe.options
+        assert isinstance(taken, RobustOptions) and taken.steps == expected
 
 
 def test_compat_has_the_constants_of_colour_images_and_deviation_of_grey_ones() -> None:

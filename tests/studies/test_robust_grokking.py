@@ -11,7 +11,7 @@ from epochal.core.values.finding import Finding
 from epochal.core.values.study_runs import ArmRuns, CurveOf, MemberRun, StudyRuns
 from epochal.experiments import catalog
 from epochal.studies import find
-from epochal.studies.robust_grokking import robust_grokking
+from epochal.studies.robust_grokking import analyse, robust_grokking
 from epochal.studies.robust_grokking.coefficient import around_transition, with_curvature
 from epochal.studies.robust_grokking.curves import rise_after
 from epochal.studies.robust_grokking.phases import phases, three_phases, together, under_batch_norm
@@ -63,7 +63,7 @@ def test_the_study_is_complete_and_both_forms_resolve() -> None:
         where = {"data": "digits", "channels": "rgb"} if arm.experiment == "images" else {}
         assert catalog.find(arm.experiment).request({**arm.settings, **where}, arm.preset).members
     assert {role for role, arm in robust_grokking.arms.items() if arm.is_in(is_quick=True)} == {
-        "mlp", "mlp_pgd", "small_modular",
+        "mlp", "mlp_pgd", "small_modular", "small_resnet", "small_resnet_batchnorm",
     }  # fmt: skip
 
 
@@ -146,6 +146,27 @@ def test_batch_norm_can_flatten_the_phases() -> None:
         )
 
     assert verdicts(under_batch_norm(runs_of(make, "resnet", "resnet_batchnorm"))) == ["supported"]
+
+
+def test_the_quick_form_has_batch_norm_on_and_off_and_nothing_else_differs() -> None:
+    """An arm of neither coefficient nor Hessian: what needs them is left out, not refused."""
+    plain, normed = (robust_grokking.arms[role] for role in ("small_resnet", "small_resnet_batchnorm"))
+    assert {**plain.settings, "norm": "batch"} == normed.settings
+    specs = [
+        catalog.find("images").request({**arm.settings, "data": "digits"}, arm.preset).spec
+        for arm in (plain, normed)
+    ]
+    assert [spec.norm for spec in specs] == ["none", "batch"]  # type: ignore[attr-defined]
+
+    def make(role: str, seed: int) -> MemberRun:
+        depth = 1.0 if role == "small_resnet_batchnorm" else 0.3
+        curve = complexity(seed + len(role), depth, depth, depth)
+        return member(role, seed, local_complexity_total_at_train=curve, **accuracies(seed, 0.0))
+
+    runs = runs_of(make, "small_resnet", "small_resnet_batchnorm")
+    assert verdicts(under_batch_norm(runs)) == ["refuted"]
+    assert not around_transition(runs, "small_resnet") and not with_curvature(runs, "small_resnet")
+    assert len(list(analyse(runs))) > 8
 
 
 def test_the_last_descent_comes_with_the_rise_or_does_not() -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from epochal.cli.app import RunArgument, RunsOption, app
-from epochal.core.values.errors import UserError
+from epochal.cli.responses import options_of
 
 
 @app.command()
@@ -18,6 +18,9 @@ def calibrate(
     ] = None,
     member: Annotated[int | None, typer.Option("--member", help="Which; default the first.")] = None,
     step: Annotated[int | None, typer.Option("--step", help="Which snapshot; default the last.")] = None,
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", help="Share of the estimate that long steps may add.")
+    ] = 0.03,
     runs: RunsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print calibration.json.")] = False,
 ) -> None:
@@ -26,14 +29,8 @@ def calibrate(
     from epochal.launch.calibrate import calibrate_run
     from epochal.store.catalog import find_run
 
-    options: dict[str, object] = {}
-    for word in words or []:
-        name, is_there, value = word.partition("=")
-        if not is_there:
-            raise UserError(f"{word} is no OPTION=VALUE, such as n_beta=100")
-        options[name.removeprefix("llc.")] = value
     found = load(find_run(run, runs_folder(runs)))
-    content = calibrate_run(found, options, member=member, step=step)
+    content = calibrate_run(found, options_of(words), member=member, step=step, tolerance=tolerance)
     if as_json:
         typer.echo(json.dumps(content, indent=2))
         return

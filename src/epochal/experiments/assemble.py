@@ -22,7 +22,7 @@ def assemble(members: Sequence[Spec], task: Task, network: Network) -> Program:
         UserError: a probe needs what the task does not have.
     """
     spec = members[0]
-    measured = configured_probes(spec)
+    measured = [probe.following(dict(spec)) for probe in configured_probes(spec)]
     for probe in measured:
         probe.check(task)
     device = device_of(spec)

@@ -1,20 +1,18 @@
 """Calibrates the local learning coefficient of a run on one member at one snapshot."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+from epochal.analysis.chains.learning_coefficient import HIGHEST_STEP_BIAS
 from epochal.core.values.errors import UserError
 from epochal.core.values.options import parse_options
-from epochal.engine.population import initial_population
-from epochal.engine.view import LiveView
-from epochal.experiments.restore import program_of
-from epochal.launch.measuring import population_at
+from epochal.launch.member_view import view_of
 from epochal.probes.learning_coefficient.calibration import Calibration, calibrate
 from epochal.probes.learning_coefficient.sampling import Settings
 from epochal.probes.llc import CoefficientOptions, loss_of
 from epochal.store.calibration import OPTIONS, write_calibration
 from epochal.store.run import Run
-from epochal.store.snapshots import members_at, packs_at
 
 CALIBRATION_FORMAT = 1
 DRAWS = 500
@@ -22,9 +20,16 @@ DRAWS = 500
 
 
 def calibrate_run(
-    run: Run, options: Mapping[str, object], *, member: int | None = None, step: int | None = None
+    run: Run,
+    options: Mapping[str, object],
+    *,
+    member: int | None = None,
+    step: int | None = None,
+    tolerance: float = HIGHEST_STEP_BIAS,
 ) -> dict[str, Any]:
     """Chooses what ``options`` leave open, and keeps it in the run as ``calibration.json``.
+
+    ``tolerance`` is how much of the estimate the length of its steps may add.
 
     Raises:
         UserError: no such member or snapshot, an option that does not fit, or a loss without a minimum there.
@@ -36,39 +41,18 @@ def calibrate_run(
             "restrict and blocks are not calibrated: give them to the probe, as in epochal probe RUN llc "
             "restrict=..."
         )
-    if not run.snapshots:
-        raise UserError(f"{run.name} has no snapshots: calibration needs the parameters of one")
-    step = max(run.snapshots) if step is None else step
-    if step not in run.snapshots:
-        near = min(run.snapshots, key=lambda there: abs(there - step))
-        raise UserError(f"{run.name} has no snapshot of step {step}; the nearest is {near}")
-    pack, member = _pack_of(run, member, step)
-    program = program_of(run, (member,), executor="vmap")
-    population, diverged = population_at(run, program, initial_population(program), pack, (member,), step)
-    if member in diverged:
-        raise UserError(f"member {member} had diverged by step {step}: choose another with --member")
-    view = LiveView(
-        program, step=step, flat=population.flat[0], buffers=population.buffers[0],
-        initial=population.initial[0], fields={name: values[0] for name, values in program.fields.items()},
-        memory={name: values[0] for name, values in population.memory.items()},
-    )  # fmt: skip
+    view, member, step = view_of(run, member, step, purpose="calibration")
     settings = given.model_dump(exclude={"restrict", "blocks", "traces"})
-    found = calibrate(loss_of(view), view.flat, Settings(**settings, seed=int(view.fields["seed"])))
+    final = Settings(**settings, seed=int(view.fields["seed"]))
+    found = calibrate(loss_of(view), view.flat, final, tolerance=tolerance)
     content = _document(found, member, step)
     write_calibration(run, content)
     return content
 
 
-def _pack_of(run: Run, member: int | None, step: int) -> tuple[int, int]:
-    for pack in packs_at(run.paths.snapshots, step):
-        held = members_at(run.paths.snapshots, pack, step)
-        if member is None or member in held:
-            return pack, min(held) if member is None else member
-    raise UserError(f"{run.name} has no member {member} at step {step}; it has {len(run.members)} members")
-
-
 def _document(found: Calibration, member: int, step: int) -> dict[str, Any]:
     chosen = {name: getattr(found.settings, name) for name in OPTIONS}
+    bias = found.estimate.step_bias
     return {
         "format": CALIBRATION_FORMAT,
         "member": member,
@@ -78,7 +62,9 @@ def _document(found: Calibration, member: int, step: int) -> dict[str, Any]:
             "llc": found.estimate.value if found.estimate.equilibrated else None,
             "chains_say": repr(found.estimate),
             "equilibrated": found.estimate.equilibrated,
+            "step_bias": bias if bias is not None and math.isfinite(bias) else None,
         },
+        "tolerance": found.tolerance,
         "curvature": found.curvature,
         "acceptance": found.acceptance,
         "map": found.map,

@@ -57,6 +57,7 @@ def measurement(run: Run, name: str, options: Mapping[str, object], prefix: str 
     known = calibrated(run) if found.name == "llc" else {}
     taken = {name: value for name, value in known.items() if name not in options}
     probe = found.configured(parse_options(found.options, taken | dict(options), found.name, prefix), label)
+    probe = probe.following(run.spec.get("fields") or {})
     source = parts_of(token)[1] if is_own(token) else ""
     if source:
         copy = copy_name(code[source], source)

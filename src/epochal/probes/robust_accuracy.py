@@ -20,6 +20,7 @@ from epochal.probes.attacking.masking import Broken, exceeds
 from epochal.probes.shortcuts import needs
 
 USUAL_EPSILON = 8 / 255
+USUAL_STEPS = 10
 PIECE = 256
 """Examples that are attacked together: bounds the memory of activations."""
 
@@ -32,7 +33,12 @@ class RobustOptions(Options):
     )
     norm: Norm = Field(default="linf", description="linf or l2")
     attack: AttackName = Field(default="pgd", description="pgd, apgd-ce, apgd-dlr, square or worst_case")
-    steps: int = Field(default=10, ge=1, le=100_000, description="gradients; of square, queries")
+    steps: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="gradients; of square, queries; none: the run's attack_steps, at least 10",
+    )
     restarts: int = Field(default=1, ge=1, le=1000, description="random starts")
     step_size: float = Field(default=0.0, ge=0, description="of pgd; 0 = 2.5 epsilon / steps")
     split: Split = Field(default="val", description="train, val or test")
@@ -44,6 +50,14 @@ class RobustOptions(Options):
         default=100, ge=0, description="of these, checked for gradient masking; 0 = no check"
     )
     check_queries: int = Field(default=100, ge=2, description="of the random search of that check")
+
+    def following(self, fields: Mapping[str, object]) -> "RobustOptions":
+        """A network is attacked with no fewer steps than it was trained against, and never with one or two:
+        what withstands a single step may fall to ten (catastrophic overfitting, Wong et al. 2020)."""
+        if self.steps is not None or self.attack == "square":
+            return self
+        own = fields.get("attack_steps")
+        return self.model_copy(update={"steps": max(own if isinstance(own, int) else 0, USUAL_STEPS)})
 
     @field_validator("epsilon")
     @classmethod
@@ -149,7 +163,7 @@ def _stands(
     for number, (some, true) in enumerate(zip(inputs.split(PIECE), targets.split(PIECE), strict=True)):
         points = attacked(
             options.attack, view.predict, some, true, random.fold(key, number), epsilon=radius,
-            norm=options.norm, where=place, steps=options.steps, restarts=options.restarts,
+            norm=options.norm, where=place, steps=options.steps or USUAL_STEPS, restarts=options.restarts,
             step_size=step_in_radii * radius if step_in_radii else options.step_size,
         )  # fmt: skip
         pieces.append(_is_right(view, points, true))

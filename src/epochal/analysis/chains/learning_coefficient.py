@@ -24,6 +24,9 @@ NUM_BLOCKS = 50
 """Of a chain. Noise of minibatches is white and hides slow modes; means of blocks have less of it. Four
 chains of 1,000 independent draws stay below 1.035 in 99 of 100 cases."""
 
+HIGHEST_STEP_BIAS = 0.03
+"""Of the estimate, by steps that are not corrected: what is more is noted, and no calibration chooses it."""
+
 FEWEST_PER_CHAIN = 25
 HIGHEST_DRIFT = 3.0
 LARGEST_CHANGE = 0.05
@@ -63,6 +66,9 @@ class Estimate:
     """The step at which a chain diverged, by its number."""
 
     sampler: str = "sgld"
+    step_bias: float | None = None
+    """How much too high the value is for the length of its steps, as a share of what exact steps would give;
+    exact on quadratics, mostly an upper bound elsewhere. None: not known for this sampler."""
 
     @property
     def verdict(self) -> str:
@@ -115,8 +121,12 @@ def estimate(
     burn_in: int,
     baseline_error: float = 0.0,
     sampler: str = "sgld",
+    excess: Float[Array, " K"] | None = None,
 ) -> Estimate:
-    """From the losses of all steps, burn-in included; a chain diverged where its loss is not finite."""
+    """From the losses of all steps, burn-in included; a chain diverged where its loss is not finite.
+
+    ``excess`` is what long steps added to each chain's ``n_beta E[L]``, where the sampler says so.
+    """
     losses = np.asarray(losses, dtype=np.float64)
     finite = np.isfinite(losses)
     diverged = {chain: int(np.argmin(row)) for chain, row in enumerate(finite) if not row.all()}
@@ -140,13 +150,22 @@ def estimate(
             f"where the singularity has multiplicity m > 1, this lies (m - 1) / log n_beta = "
             f"{1 / math.log(n_beta):.2g} (m - 1) below lambda"
         )
+    step_bias = None if excess is None else share_of_steps(value, float(excess[finite.all(axis=-1)].mean()))
+    if step_bias is not None and step_bias > HIGHEST_STEP_BIAS:
+        notes.append(f"steps of {step_size:.3g} make this up to {step_bias:.2g} too high: take shorter ones")
     if value < -2 * total:
         reasons.append(f"negative, {value:.3g}: w* is no minimum of this loss near it; train longer")
     return Estimate(
         value=value, standard_error=total, errors=errors, rhat=rhat, ess=ess, drift=drift,
         equilibrated=not reasons, reasons=reasons, notes=notes, traces=traces, baseline=baseline,
         n_beta=n_beta, gamma=gamma, step_size=step_size, burn_in=burn_in, diverged=diverged, sampler=sampler,
+        step_bias=step_bias,
     )  # fmt: skip
+
+
+def share_of_steps(value: float, excess: float) -> float:
+    """``excess`` of what is left of ``value`` without it; infinite where nothing is left."""
+    return excess / (value - excess) if value > excess else math.inf
 
 
 def doubts(draws: Float[Array, "K T"], *, rhat: float, ess: float, drift: float) -> list[str]:

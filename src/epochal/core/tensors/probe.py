@@ -114,6 +114,10 @@ class ConfiguredProbe:
         pair = ({name.removesuffix(end): value for name, value in kept.items()} for kept in (earlier, now))
         return {self._labelled(name): value for name, value in self.probe.across(self.options, *pair).items()}
 
+    def following(self, fields: Mapping[str, object]) -> "ConfiguredProbe":
+        """With what its options leave open to the run's fields."""
+        return replace(self, options=self.options.following(fields))
+
     def check(self, task: Any) -> None:
         """Whether this probe can measure members of a task.
 

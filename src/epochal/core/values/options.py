@@ -16,6 +16,10 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
+    def following(self, fields: Mapping[str, object]) -> "Options":
+        """What was left open taken from the run's fields; the identity of a run holds what was given."""
+        return self
+
 
 class NoOptions(Options):
     """Of a probe that has none."""

@@ -1,7 +1,8 @@
 """How each example shapes a trained module: the Bayesian influence function and susceptibilities."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
@@ -13,14 +14,22 @@ from torch import Tensor
 from epochal.analysis.chains.learning_coefficient import Estimate, estimate
 from epochal.analysis.chains.responses import covariances
 from epochal.analysis.chains.responses import susceptibilities as responses
+from epochal.core.tensors.layout import Layout
 from epochal.core.values.errors import UserError
 from epochal.probes.learning_coefficient.module import problem
 from epochal.probes.learning_coefficient.potential import EXAMPLES_AT_ONCE, NetworkLoss
 from epochal.probes.learning_coefficient.restriction import block_names, restriction
-from epochal.probes.learning_coefficient.sampling import Settings, sample, steps_of
+from epochal.probes.learning_coefficient.sampling import Settings, excess_of, sample, steps_of
 from epochal.samplers.kept import Observe
 
 Array = NDArray[np.float64]
+
+Progress = Callable[[int, int], None]
+"""Is told how many draws are done, and of how many."""
+
+
+def _silent(done: int, of: int) -> None:
+    pass
 
 
 class SamplingOptions(TypedDict, total=False):
@@ -99,10 +108,29 @@ def influences(
     Source: Kreer et al. 2025, "Bayesian influence functions for Hessian-free data attribution".
     """
     potential, bound = problem(model, loss, data)
-    first, second = (examples_of(potential, given) for given in (of, on))
+    return influences_at(
+        potential, bound.layout, bound.flat, Settings(**options), of=of, on=on, correlation=correlation,
+        restrict=restrict,
+    )  # fmt: skip
+
+
+def influences_at(
+    loss: NetworkLoss,
+    layout: Layout,
+    flat: Float[Tensor, " P"],
+    settings: Settings,
+    *,
+    of: Sequence[int] | None = None,
+    on: Sequence[int] | None = None,
+    correlation: bool = True,
+    restrict: Sequence[str] = (),
+    progress: Progress = _silent,
+) -> Influences:
+    """As :func:`influences`, of a loss at flat parameters."""
+    first, second = (examples_of(loss, given) for given in (of, on))
     both = list(dict.fromkeys([*first, *second]))
-    mask = restriction(bound.layout, restrict, bound.flat)
-    seen, found = _observed(potential, bound.flat, Settings(**options), both, mask)
+    mask = restriction(layout, restrict, flat)
+    seen, found = _observed(loss, flat, settings, both, mask, progress)
     a, b = (seen[..., [1 + both.index(number) for number in some]] for some in (first, second))
     values, errors = covariances(a, b, normalised=correlation)
     return Influences(values=values, standard_errors=errors, of=first, on=second, estimate=found)
@@ -131,16 +159,35 @@ def susceptibilities(
     Source: Baker, Wang et al. 2025, "Structural inference: susceptibilities", appendix C.4.
     """
     potential, bound = problem(model, loss, data)
-    chosen = examples_of(potential, examples)
-    names = block_names(bound.layout, blocks)
-    masks = [restriction(bound.layout, [name], bound.flat) for name in names]
-    settings = Settings(**options).checked(potential.size)
-    step_size, gamma = steps_of(potential, bound.flat, settings)
-    settings = Settings(**(options | {"step_size": step_size, "gamma": gamma}))
-    full, of_full = _observed(potential, bound.flat, settings, chosen, None)
+    return susceptibilities_at(
+        potential, bound.layout, bound.flat, Settings(**options), blocks=blocks, examples=examples
+    )
+
+
+def susceptibilities_at(
+    loss: NetworkLoss,
+    layout: Layout,
+    flat: Float[Tensor, " P"],
+    settings: Settings,
+    *,
+    blocks: Sequence[str] = ("each",),
+    examples: Sequence[int] | None = None,
+    progress: Progress = _silent,
+) -> Susceptibilities:
+    """As :func:`susceptibilities`, of a loss at flat parameters."""
+    chosen = examples_of(loss, examples)
+    names = block_names(layout, blocks)
+    masks = [restriction(layout, [name], flat) for name in names]
+    step_size, gamma = steps_of(loss, flat, settings.checked(loss.size))
+    settings = replace(settings, step_size=step_size, gamma=gamma)
+
+    def part(number: int) -> Progress:
+        return lambda done, of: progress(number * of + done, (1 + len(masks)) * of)
+
+    full, of_full = _observed(loss, flat, settings, chosen, None, part(0))
     values, errors, estimates = [], [], []
-    for mask in masks:
-        seen, found = _observed(potential, bound.flat, settings, chosen, mask)
+    for number, mask in enumerate(masks, 1):
+        seen, found = _observed(loss, flat, settings, chosen, mask, part(number))
         value, error = responses(
             seen[..., 0], seen[..., 1:], full[..., 0], full[..., 1:], found.baseline
         )  # fmt: skip
@@ -182,21 +229,30 @@ def losses_of(loss: NetworkLoss, examples: Sequence[int]) -> Observe:
 
 
 def _observed(
-    loss: NetworkLoss, flat: Tensor, settings: Settings, examples: Sequence[int], mask: Tensor | None
+    loss: NetworkLoss,
+    flat: Tensor,
+    settings: Settings,
+    examples: Sequence[int],
+    mask: Tensor | None,
+    progress: Progress,
 ) -> tuple[Float[Array, "K S O"], Estimate]:
     """Losses at the draws of chains that did not diverge, and the estimate of all chains."""
     settings = settings.checked(loss.size)
     assert settings.burn_in is not None and settings.n_beta is not None
     step_size, gamma = steps_of(loss, flat, settings, mask=mask)
     baseline = float(loss.full(flat[None])[0])
-    found = sample(
-        loss, flat, settings, step_size=step_size, gamma=gamma, mask=mask, observe=losses_of(loss, examples)
-    )
+    look, seen_draws = losses_of(loss, examples), itertools.count(1)
+
+    def observe(w: Tensor) -> Tensor:
+        progress(next(seen_draws), settings.draws)
+        return look(w)
+
+    found = sample(loss, flat, settings, step_size=step_size, gamma=gamma, mask=mask, observe=observe)
     losses = found.losses.double().cpu().numpy()
     kept = [*range(settings.burn_in), *range(settings.burn_in, losses.shape[-1], settings.thinning)]
     says = estimate(
         losses[:, kept], baseline=baseline, n_beta=settings.n_beta, gamma=gamma, step_size=step_size,
-        burn_in=settings.burn_in, sampler=settings.sampler,
+        burn_in=settings.burn_in, sampler=settings.sampler, excess=excess_of(found),
     )  # fmt: skip
     assert found.observed is not None
     seen = found.observed.double().cpu().numpy()

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from epochal.analysis.chains.learning_coefficient import Estimate, estimate
@@ -116,8 +118,14 @@ def coefficient(
     kept = [*range(settings.burn_in), *range(settings.burn_in, losses.shape[-1], settings.thinning)]
     return estimate(
         losses[:, kept], baseline=baseline, n_beta=settings.n_beta, gamma=gamma, step_size=step_size,
-        burn_in=settings.burn_in, sampler=settings.sampler,
+        burn_in=settings.burn_in, sampler=settings.sampler, excess=excess_of(found),
     )  # fmt: skip
+
+
+def excess_of(found: Samples) -> NDArray[np.float64] | None:
+    """What long steps added to ``n_beta E[L]``, ``[..., chains]``; None of samplers that do not say."""
+    excess = found.statistics.get("excess")
+    return None if excess is None else excess.double().cpu().numpy()
 
 
 def sample(

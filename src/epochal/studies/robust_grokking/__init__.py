@@ -1,9 +1,10 @@
 """Delayed robustness: does robust accuracy rise long after clean accuracy, with local complexity and the LLC?
 
 The full form trains the ResNet18 of the published experiment on CIFAR-10, 20 networks of 500,000 updates,
-for a GPU. ``--quick`` asks the same of an MLP on digits, with and without attacks in training, and of a
-small transformer on modular addition, where the late rise is that of validation accuracy. What runs cannot
-show is said: undecided, with how many networks show it.
+for a GPU. ``--quick`` asks the same of an MLP on digits, with and without attacks in training, of a narrow
+ResNet18 on digits, with and without batch norm, and of a small transformer on modular addition, where the
+late rise is that of validation accuracy. What runs cannot show is said: undecided, with how many networks
+show it.
 """
 
 from collections.abc import Iterator

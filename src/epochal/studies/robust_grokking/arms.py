@@ -82,10 +82,30 @@ def resnet(**settings: object) -> Arm:
     return Arm(experiment="images", preset="adversarial", settings={**RESNET, **settings}, form="full")
 
 
+def small_resnet(**settings: object) -> Arm:
+    given = {**SMALL_RESNET, **SPLIT_OPTIONS, **settings}
+    return Arm(experiment="images", preset="adversarial", settings=given, form="quick")
+
+
 def mlp(**settings: object) -> Arm:
     given = {**SMALL_MLP, **SPLIT_OPTIONS, **settings}
     return Arm(experiment="images", preset="adversarial-mlp", settings=given, form="quick")
 
+
+SMALL_RESNET: Mapping[str, object] = {
+    "data": "digits", "n_train": 200, "normalization": "raw", "width": 4,
+    "batch_size": 50, "learning_rate": 2e-3, "max_steps": 400, "record_every": "log:5", "epsilon": 0.1,
+    "seed": QUICK,
+    "probes": "loss,accuracy,weight_norm,robust_accuracy," + ",".join(
+        f"local_complexity@{split}" for split in SPLITS
+    ),
+    **options(
+        local_complexity__radius=0.1, local_complexity__vertices=20, local_complexity__samples=200,
+        local_complexity__form="independent", robust_accuracy__samples=200, robust_accuracy__check_samples=0,
+    ),
+}  # fmt: skip
+"""The full form's network at a quarter of its width: the MLP has no place for batch norm. Neither the
+coefficient nor the Hessian, which would take most of the time."""
 
 SPLIT_OPTIONS = {f"probe_options.local_complexity@{split}.split": split for split in SPLITS}
 
@@ -99,6 +119,8 @@ ARMS: Mapping[str, Arm] = {
     ),
     "mlp": mlp(),
     "mlp_pgd": mlp(training="pgd"),
+    "small_resnet": small_resnet(),
+    "small_resnet_batchnorm": small_resnet(norm="batch"),
     "small_modular": Arm(experiment="algorithmic", preset="demo", settings=SMALL_TOKENS, form="quick"),
 }  # fmt: skip
 
@@ -120,5 +142,9 @@ MODULAR = Course(
 COURSES: Mapping[str, Course] = {role: MODULAR if "modular" in role else IMAGES for role in ARMS}
 PAIRS = (("resnet", "resnet_pgd"), ("resnet_batchnorm", "resnet_batchnorm_pgd"), ("mlp", "mlp_pgd"))
 """Standard training, and training against the attack, at otherwise equal conditions."""
-NORMS = (("resnet", "resnet_batchnorm"), ("resnet_pgd", "resnet_batchnorm_pgd"))
+NORMS = (
+    ("resnet", "resnet_batchnorm"),
+    ("resnet_pgd", "resnet_batchnorm_pgd"),
+    ("small_resnet", "small_resnet_batchnorm"),
+)
 """Without batch norm, and with it."""
