@@ -35,7 +35,9 @@ def test_a_run_from_the_command_line_to_python(
     wanted = "epochal torch commit hardware threads started_utc wall_seconds parameters splits"
     for name in wanted.split():
         assert name in run.environment
-    monkeypatch.setattr("epochal.report.page.write_report", lambda run: run.path)  # the others need no page
+    monkeypatch.setattr(
+        "epochal.report.page.write_report", lambda run, **_options: run.path
+    )  # the others need no page
     for member, (decay, width, seed) in enumerate(
         run.members.select("weight_decay", "width", "seed").iter_rows()
     ):

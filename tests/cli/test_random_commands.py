@@ -79,7 +79,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             plan, "plan", lambda *_: plan.Plan(packs=[planned], executor="loop", side_by_side=1, peak_bytes=1)
         )
         patch.setattr(train, "print_run", lambda *_: None)
-        patch.setattr(page, "write_report", lambda run: run.path / "report.html")
+        patch.setattr(page, "write_report", lambda run, **_options: run.path / "report.html")
         patch.setattr(files, "save_figure", lambda *_: [])
         yield made
 

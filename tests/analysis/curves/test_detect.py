@@ -216,7 +216,7 @@ def test_replicates_that_are_not_drawn_would_change_nothing(monkeypatch: pytest.
         return [detect(LINEAR, curve, kind="real", seed=1).p for curve in curves]
 
     fewer = ps()
-    monkeypatch.setattr(importlib.import_module("epochal.analysis.detect"), "FAR_ABOVE", math.inf)
+    monkeypatch.setattr(importlib.import_module("epochal.analysis.curves.detect"), "FAR_ABOVE", math.inf)
     assert fewer == ps()
     assert fewer[-1] == 0.01
 
