@@ -1,37 +1,32 @@
 """Step size, localisation and temperature from curvature, acceptance, and what steps add to the estimate."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from epochal.analysis.chains.learning_coefficient import HIGHEST_STEP_BIAS, Estimate, estimate
-from epochal.core.tensors import random
+from epochal.analysis.chains.learning_coefficient import HIGHEST_STEP_BIAS, Estimate
 from epochal.core.values.errors import UserError
-from epochal.probes.learning_coefficient.curvature import hessian_product, hutchinson, lanczos
 from epochal.probes.learning_coefficient.potential import NetworkLoss
 from epochal.probes.learning_coefficient.sampling import (
-    CURVATURE_EXAMPLES,
-    LANCZOS_STEPS,
     SETTLING,
     Settings,
     coefficient,
-    excess_of,
-    sample,
+)
+from epochal.probes.learning_coefficient.soundings import (
+    MAP_CHAINS,
+    acceptance_of,
+    curvature_of,
+    map_of,
+    prior_curvature,
 )
 
 STEPS = (0.4, 0.2, 0.1, 0.05, 0.025)
 """Step sizes tried, in units of ``1 / (n_beta h)``, h the largest curvature."""
 
-BETAS = (0.1, 1 / 3, 1.0, 3.0, 10.0)
-"""Inverse temperatures of the map, in units of the chosen one."""
-
 ACCEPTANCE = 0.9
-MALA_STEPS = 40
 DOUBLINGS = 3
 SHORTENINGS = 4
 AIM = 0.7
@@ -39,11 +34,6 @@ AIM = 0.7
 
 SHORTEST_SHARE = 1 / 16
 """Of a step, in one shortening: what chains say that have not settled may be far off."""
-
-TRACE_DRAWS = 8
-MAP_CHAINS = 2
-MAP_NUMBERS = 2**26
-"""Parameters of all chains of one part of the map together: bounds its memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,104 +156,6 @@ def fit(found: Estimate, tolerance: float) -> Estimate:
         return found
     said = f"steps of {found.step_size:.3g} make it {found.step_bias:.1%} too high, above {tolerance:.1%}"
     return replace(found, equilibrated=False, reasons=[*found.reasons, said + ": take sampler=mala"])
-
-
-def curvature_of(loss: NetworkLoss, flat: Float[Tensor, " P"], seed: int) -> dict[str, Any]:
-    """The largest eigenvalues (Ritz values) and the trace of the Hessian, on up to 4,096 examples."""
-    product, count = product_at(loss, flat)
-    key, size = random.key(seed, "curvature"), flat.shape[-1]
-    top = lanczos(product, size, steps=LANCZOS_STEPS, key=key, like=flat)[:3].tolist()
-    trace = hutchinson(product, size, draws=TRACE_DRAWS, key=random.fold(key, "trace"), like=flat)
-    return {"top": top, "trace": trace, "examples": count}
-
-
-def prior_curvature(loss: NetworkLoss, flat: Float[Tensor, " P"], settings: Settings) -> float:
-    """The largest eigenvalue at two draws of the localisation: where w* has none, chains meet this one."""
-    assert settings.gamma
-    key, size = random.key(settings.seed, "curvature"), flat.shape[-1]
-    tops = []
-    for draw in range(2):
-        moved = random.normal(random.fold(random.fold(key, "prior"), draw), (size,), torch.float64).to(flat)
-        product, _ = product_at(loss, flat + moved / settings.gamma**0.5)
-        tops.append(float(lanczos(product, size, steps=LANCZOS_STEPS, key=key, like=flat)[0]))
-    return max(tops)
-
-
-def product_at(loss: NetworkLoss, flat: Float[Tensor, " P"]) -> tuple[Callable[[Tensor], Tensor], int]:
-    """``v -> H v`` on the first examples, and their number."""
-    some = torch.arange(min(loss.size, CURVATURE_EXAMPLES), device=flat.device)[None]
-    return hessian_product(lambda place: loss.slope(place, some)[1], flat), some.shape[-1]
-
-
-def acceptance_of(
-    loss: NetworkLoss, flat: Float[Tensor, " P"], settings: Settings, steps: list[float]
-) -> list[dict[str, float]]:
-    """Mean acceptance of full-batch MALA by step size, over its second half; all steps side by side."""
-    assert settings.gamma is not None
-    short = replace(
-        settings, sampler="mala", batch_size=loss.size, chains=2, burn_in=MALA_STEPS // 2,
-        draws=MALA_STEPS // 2, thinning=1, overdispersed=0.0,
-    )  # fmt: skip
-    eps = torch.tensor(steps, dtype=torch.float64)
-    found = sample(
-        loss, flat.expand(len(steps), -1), short, step_size=eps, gamma=settings.gamma, common_noise=True
-    )
-    assert found.acceptance is not None
-    means = found.acceptance.mean(-1).tolist()
-    return [{"step_size": step, "acceptance": mean} for step, mean in zip(steps, means, strict=True)]
-
-
-def map_of(
-    loss: NetworkLoss,
-    flat: Float[Tensor, " P"],
-    settings: Settings,
-    gamma: float,
-    steps: list[float],
-    baseline: float,
-) -> list[dict[str, Any]]:
-    """The estimate over step sizes and inverse temperatures, under common random numbers."""
-    assert settings.n_beta is not None and settings.burn_in is not None
-    cells = [(step, settings.n_beta * beta) for beta in BETAS for step in steps]
-    at_once = max(1, MAP_NUMBERS // (settings.chains * flat.shape[-1]))
-    rows: list[dict[str, Any]] = []
-    for start in range(0, len(cells), at_once):
-        part = cells[start : start + at_once]
-        eps, betas = (torch.tensor(column, dtype=torch.float64) for column in zip(*part, strict=True))
-        found = sample(
-            loss,
-            flat.expand(len(part), -1),
-            settings,
-            step_size=eps,
-            gamma=gamma,
-            n_beta=betas,
-            common_noise=True,
-        )
-        added = excess_of(found)
-        excesses = [None] * len(part) if added is None else list(added)
-        traces = found.losses.double().cpu().numpy()
-        for (step, n_beta), losses, excess in zip(part, traces, excesses, strict=True):
-            cell = estimate(
-                losses,
-                baseline=baseline,
-                n_beta=n_beta,
-                gamma=gamma,
-                step_size=step,
-                burn_in=settings.burn_in,
-                excess=excess,
-            )
-            bias = cell.step_bias
-            rows.append(
-                {
-                    "step_size": step,
-                    "n_beta": n_beta,
-                    "llc": cell.value if math.isfinite(cell.value) else None,
-                    "standard_error": cell.standard_error if math.isfinite(cell.standard_error) else None,
-                    "step_bias": None if bias is None or not math.isfinite(bias) else bias,
-                    "equilibrated": cell.equilibrated,
-                    "diverged": len(cell.diverged),
-                }
-            )
-    return rows
 
 
 def chosen_step(
