@@ -78,12 +78,14 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="3 fractions x 2 seeds, 20 steps; no file")
     parser.add_argument("--steps", type=int, default=STEPS, help=f"updates of each run; default {STEPS}")
     parser.add_argument("--turns", type=int, default=2, help="of the three ways; default 2")
+    parser.add_argument("--without-ours", action="store_true", help="leave out our own runs in sequence")
     options = parser.parse_args()
     fractions, seeds, steps, turns = FRACTIONS, SEEDS, options.steps, options.turns
     if options.quick:
         fractions, seeds, steps, turns = (0.2, 0.5, 0.8), 2, 20, 1
-    seconds: dict[str, list[float]] = {name: [] for name in WAYS}
-    for turn, (name, way) in itertools.product(range(turns), WAYS.items()):
+    ways = {name: way for name, way in WAYS.items() if not (options.without_ours and name.startswith("ours"))}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for turn, (name, way) in itertools.product(range(turns), ways.items()):
         with tempfile.TemporaryDirectory() as folder:  # a run that is there would not be trained again
             seconds[name].append(seconds_of(way(fractions, seeds, steps, Path(folder))))
         print(f"turn {turn + 1}: {name}: {seconds[name][-1]:.0f} s", flush=True)

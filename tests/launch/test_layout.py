@@ -34,6 +34,9 @@ TINY: dict[str, Any] = {
 }  # fmt: skip
 
 
+FIELDS = {name: value for name, value in TINY.items() if name != "progress"}
+
+
 def trained(runs: Path, **fields: Any) -> Run:
     return api.run("algorithmic", runs=runs, **TINY | {"threads": 1} | fields)
 
@@ -60,6 +63,23 @@ def test_the_layout_is_recorded_and_a_limit_changes_results_by_rounding_only(tmp
     assert (cut.spec["packs"], cut.spec["pack_limit"]) == ([[0, 1], [2, 3]], 3)
     assert whole.name == cut.name, "where and how is no part of what a run is"
     assert close(whole, cut)
+
+
+def test_members_that_keep_much_train_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = find("algorithmic")
+
+    def executors(**settings: Any) -> set[str]:
+        request = experiment.request({**FIELDS, "seed": "0:3", "max_steps": 400} | settings)
+        return {pack.executor for pack in choose(experiment, request).packs}
+
+    kept = try_alone(experiment, experiment.request(FIELDS).members[0]).bytes
+    assert executors() == {"vmap"}
+    monkeypatch.setattr("epochal.launch.working_set.LARGEST_BATCHED", kept - 1)
+    assert executors() == {"loop"}
+    assert executors(executor="vmap") == {"vmap"}, "what is asked for is done"
+    assert executors(max_steps=100) == {"vmap"}, "so few updates are not worth a trial"
+    monkeypatch.setattr("epochal.launch.working_set.LARGEST_BATCHED", kept)
+    assert executors() == {"vmap"}
 
 
 def test_processes_train_what_one_process_trains(tmp_path: Path) -> None:

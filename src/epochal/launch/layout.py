@@ -15,10 +15,13 @@ from epochal.launch.working_set import FEWEST, Trial, try_alone
 from epochal.store.paths import RunPaths
 
 KNOWN: dict[str, InProcess] = {"mlp": "vmap", "transformer": "vmap"}
-"""Kinds of model that gain from batching while a pack fits the caches (bench/results/populations.md)."""
+"""Kinds of model whose members gain from batching while they are small (bench/results/populations.md)."""
 
 LONG_SECONDS = 600.0
 """A run that is estimated to take longer is worth the seconds of timing processes against one process."""
+
+SHORT_UPDATES = 500
+"""Fewer updates of a pack's members are not worth the two that tell how large a member is."""
 
 LONG_UPDATES = 100_000
 """Updates of members below which no such run is expected of a known kind."""
@@ -146,12 +149,15 @@ class _Chosen:
             return [(group, "loop")]
         is_known = spec.executor == "vmap" or kind in KNOWN
         is_long = spec.executor == "auto" and self._updates >= LONG_UPDATES
-        if not is_long and (len(group) == 1 or (is_known and len(group) <= FEWEST)):
+        is_short = spec.executor == "vmap" or len(group) * spec.max_steps < SHORT_UPDATES
+        if not is_long and (len(group) == 1 or (is_known and is_short and len(group) <= FEWEST)):
             return [(group, "loop" if len(group) == 1 else "vmap")]
         trial = try_alone(self._experiment, members[group[0]])
         limit = spec.pack_limit or trial.most_members
         parts = packs_of(members, limit, group)
         if spec.executor == "auto":
+            if kind in KNOWN and trial.is_large and not self._is_long(trial):
+                return [(group, "loop")]
             self._find_out(kind, parts[0], trial)
         executor = self._executors.get(kind, "vmap")
         if executor == "loop":
@@ -163,7 +169,7 @@ class _Chosen:
         """Times what is not known of a kind, once, on a throwaway pack."""
         if kind in self._executors:
             return
-        in_process: InProcess = KNOWN.get(kind, "loop")
+        in_process: InProcess = "loop" if trial.is_large else KNOWN.get(kind, "loop")
         among: set[Executor] = {"vmap", "loop"} if kind not in KNOWN and len(part) > 1 else {in_process}
         spec = self._request.spec
         if self._is_long(trial) and trial.device.type == "cpu" and workers(spec.threads) > 1:

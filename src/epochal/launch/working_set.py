@@ -23,7 +23,14 @@ batch 256 (1.4 MB) 64 doubled their speed (bench/results/populations.md).
 """
 
 FEWEST = 8
-"""So many members gain, however large they are: each operation is dispatched once for all of them."""
+"""So many members lose nothing, however large they are: each operation is dispatched once for all of them."""
+
+LARGEST_BATCHED = 12 << 20
+"""Members that keep more than this gain nothing from being batched, and few of them lose.
+
+With 16, 31 and 36 MB each (presets miml, openai, nanda) three took 1.2 times as long per member under vmap as
+in turn, eight of 16 MB as long; five of 4 MB (preset demo) took .9 times as long.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +40,11 @@ class Trial:
     bytes: int
     seconds: float
     device: torch.device
+
+    @property
+    def is_large(self) -> bool:
+        """Whether batching such members gains nothing."""
+        return self.device.type == "cpu" and self.bytes > LARGEST_BATCHED
 
     @property
     def most_members(self) -> int:
