@@ -138,7 +138,7 @@ class Art:
     """adversarial-robustness-toolbox on a network of pixels in [0, 1], with its generator seeded."""
 
     def __init__(self, module: nn.Module, shape: tuple[int, ...], classes: int) -> None:
-        from art.estimators.classification import PyTorchClassifier  # type: ignore[import-untyped]
+        from art.estimators.classification import PyTorchClassifier
 
         def wrapped(network: nn.Module, size: tuple[int, ...]) -> object:
             return PyTorchClassifier(network, nn.CrossEntropyLoss(), size, classes, clip_values=(0.0, 1.0))
@@ -150,7 +150,7 @@ class Art:
 
     def gradients(self, name: str, x: Tensor, y: Tensor, seed: int, *, norm: str, **given: float) -> Tensor:
         """``pgd``, ``apgd-ce`` or ``apgd-dlr``: epsilon, steps, restarts."""
-        from art.attacks import evasion  # type: ignore[import-untyped]
+        from art.attacks import evasion
 
         epsilon, steps, restarts = given["epsilon"], int(given["steps"]), int(given["restarts"])
         common = {"norm": torch.inf if norm == "linf" else 2, "eps": epsilon, "max_iter": steps,
@@ -256,7 +256,7 @@ def against_art(count: int, seeds: int) -> list[str]:
 
 
 def document(lines: list[str], count: int, seeds: int) -> str:
-    import art  # type: ignore[import-untyped]
+    import art
 
     head = f"""# Attacks against adversarial-robustness-toolbox
 
