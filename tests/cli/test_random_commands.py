@@ -5,6 +5,7 @@
 
 import io
 import os
+import re
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
@@ -143,7 +144,7 @@ def respelt(spec_class: type[Spec], word: str, draw: Any) -> str:
     """Another spelling of the same setting: spaces, ranges as lists, numbers in other forms."""
     name, _, value = word.partition("=")
     kind = str(spec_class.model_fields[name].annotation)
-    if not any(text in kind for text in ("int", "float", "bool", "None")) or "Schedule" in kind:
+    if not re.search(r"\b(int|float|bool|None)\b", kind) or "Schedule" in kind:  # tint is no int
         return f" {name}={value}"
     parts = value.split(",")
     try:
