@@ -155,28 +155,23 @@ class _Chosen:
         trial = try_alone(self._experiment, members[group[0]])
         limit = spec.pack_limit or trial.most_members
         parts = packs_of(members, limit, group)
-        if spec.executor == "auto":
-            if kind in KNOWN and trial.is_large and not self._is_long(trial):
-                return [(group, "loop")]
-            self._find_out(kind, parts[0], trial)
-        executor = self._executors.get(kind, "vmap")
+        executor = self._executor(kind, parts[0], trial) if spec.executor == "auto" else "vmap"
         if executor == "loop":
             return [(group, "loop")]  # its memory is that of one member
         self.limit = max(self.limit, limit if len(parts) > 1 else 0)
         return [(part, executor if len(part) > 1 else "loop") for part in parts]
 
-    def _find_out(self, kind: str, part: list[int], trial: Trial) -> None:
-        """Times what is not known of a kind, once, on a throwaway pack."""
-        if kind in self._executors:
-            return
+    def _executor(self, kind: str, part: list[int], trial: Trial) -> InProcess:
+        """What is known of such members, or was measured of their kind: once, on a throwaway pack."""
         in_process: InProcess = "loop" if trial.is_large else KNOWN.get(kind, "loop")
         among: set[Executor] = {"vmap", "loop"} if kind not in KNOWN and len(part) > 1 else {in_process}
         spec = self._request.spec
         if self._is_long(trial) and trial.device.type == "cpu" and workers(spec.threads) > 1:
             among.add("processes")
         if len(among) == 1:
-            self._executors[kind] = in_process
-            return
+            return in_process
+        if kind in self._executors:
+            return self._executors[kind]
         members = tuple(self._request.members[number] for number in part)
         num_workers = min(workers(spec.threads), len(self._request.members))
         timed: Timed = time_executors(self._experiment.build(members), among, num_workers)
@@ -194,6 +189,7 @@ class _Chosen:
                 "seconds_per_update": {n: float(f"{value:.3g}") for n, value in timed.seconds.items()},
             }
         )
+        return self._executors[kind]
 
     def _is_long(self, trial: Trial) -> bool:
         return trial.seconds * self._updates >= LONG_SECONDS and len(self._request.members) > 1
