@@ -11,7 +11,7 @@ from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.lesson import Judged, Lesson, Memory
 from epochal.core.tensors.network import Network
 from epochal.core.tensors.random import Key
-from epochal.core.tensors.rule import slopes_at_sites, zeros_at_sites
+from epochal.core.tensors.rule import one_example, slopes_at_sites
 from epochal.rules.feedback.direct import (
     Apart,
     Normalization,
@@ -71,13 +71,13 @@ class DFA:
 
     def credit(self, lesson: Lesson) -> Mapping[str, Float[Tensor, "B ..."]]:
         """``a_l``, which depends on the network by its logits alone."""
-        zeros = zeros_at_sites(lesson)
-        if zeros.keys() != lesson.memory.keys():  # a site that is told nothing learns by the loss
+        sites = one_example(lesson)
+        if sites.keys() != lesson.memory.keys():  # a site that is told nothing learns by the loss
             return slopes_at_sites(self, lesson)
         message, weight = self.message(error_of(lesson, lesson.evaluated()), lesson), lesson.batch.weight
-        found = {site: credit(message, lesson.memory[site], self.credit_normalization) for site in zeros}
+        found = {site: credit(message, lesson.memory[site], self.credit_normalization) for site in sites}
         return {
-            site: (told * weight.reshape(-1, *[1] * (told.ndim - 1))).to(zeros[site].dtype)
+            site: (told * weight.reshape(-1, *[1] * (told.ndim - 1))).to(sites[site].dtype)
             for site, told in found.items()
         }
 

@@ -212,15 +212,17 @@ def slopes_at_sites(rule: object, lesson: Lesson) -> dict[str, Float[Tensor, "B 
     def scalar(shifts: Mapping[str, Tensor]) -> Tensor:
         return surrogate_of(rule)(lesson._replace(network=network.shifted(shifts)))[0]
 
-    found: dict[str, Tensor] = torch.func.grad(scalar)(zeros_at_sites(lesson))
+    seen = one_example(lesson)
+    zeros = {site: h.new_zeros((len(batch.targets), *h.shape[1:])) for site, h in seen.items()}
+    found: dict[str, Tensor] = torch.func.grad(scalar)(zeros)
     return {site: credit * batch.weight.sum() for site, credit in found.items()}
 
 
-def zeros_at_sites(lesson: Lesson) -> dict[str, Float[Tensor, "B ..."]]:
-    """In the shapes of the batch's activations; one example tells the sites and their shapes."""
+def one_example(lesson: Lesson) -> Mapping[str, Float[Tensor, "1 ..."]]:
+    """Activations of the batch's first example, which tell the sites, their shapes and formats."""
     tap, seen = recording()
     lesson.logits(lesson.batch.inputs[:1], tap)
-    return {site: h.new_zeros((len(lesson.batch.targets), *h.shape[1:])) for site, h in seen.items()}
+    return seen
 
 
 def _with_method(rule: object, name: str) -> Any:
