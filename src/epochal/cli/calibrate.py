@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from epochal.cli.app import RunArgument, RunsOption, app
-from epochal.cli.responses import options_of
+from epochal.cli.measure import MemberOption, StepOption, options_of
 
 
 @app.command()
@@ -16,8 +16,8 @@ def calibrate(
         list[str] | None,
         typer.Argument(metavar="[OPTION=VALUE]...", help="Of the probe llc; what is given is not chosen."),
     ] = None,
-    member: Annotated[int | None, typer.Option("--member", help="Which; default the first.")] = None,
-    step: Annotated[int | None, typer.Option("--step", help="Which snapshot; default the last.")] = None,
+    member: MemberOption = None,
+    step: StepOption = None,
     tolerance: Annotated[
         float, typer.Option("--tolerance", help="Share of the estimate that long steps may add.")
     ] = 0.03,

@@ -5,8 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from epochal.cli.app import JsonOption, RunArgument, RunsOption, app, print_table
-from epochal.cli.measure import numbers_of
-from epochal.core.values.errors import UserError
+from epochal.cli.measure import MemberOption, StepOption, numbers_of, options_of
 
 SHOWN = 3
 """Of the largest and of the smallest, per row of the table."""
@@ -15,8 +14,6 @@ WordsArgument = Annotated[
     list[str] | None,
     typer.Argument(metavar="[OPTION=VALUE]...", help="Of the probe llc; else of calibration.json."),
 ]
-MemberOption = Annotated[int | None, typer.Option("--member", help="Which; default the first.")]
-StepOption = Annotated[int | None, typer.Option("--step", help="Which snapshot; default the last.")]
 
 
 @app.command()
@@ -75,21 +72,6 @@ def susceptibilities(
             found, options_of(words), examples=chosen, member=member, step=step, progress=advance
         )
     _say(seen, "block", "example", as_json)
-
-
-def options_of(words: list[str] | None) -> dict[str, object]:
-    """``OPTION=VALUE`` words.
-
-    Raises:
-        UserError: a word of another form.
-    """
-    options: dict[str, object] = {}
-    for word in words or []:
-        name, is_there, value = word.partition("=")
-        if not is_there:
-            raise UserError(f"{word} is no OPTION=VALUE, such as n_beta=100")
-        options[name.removeprefix("llc.")] = value
-    return options
 
 
 def _say(seen: Any, row: str, column: str, as_json: bool) -> None:

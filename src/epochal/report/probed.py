@@ -1,6 +1,7 @@
 """Columns that were recorded in training, or measured on snapshots afterwards; arrays too."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
 
@@ -10,12 +11,62 @@ from epochal.report.several import parts_of
 from epochal.store.documents import read_json, read_parquet
 from epochal.store.paths import RunPaths
 
+MAX_STEPS = 8
+"""That one figure of a member shows."""
+
 
 def has_columns(run: RunLike, columns: Sequence[str]) -> bool:
     """Whether all of them are there, in the records or in one table of a probe."""
     return set(columns) <= set(run.metrics.columns) or any(
         files_with(part, columns) for part, _ in parts_of(run)
     )
+
+
+def rows_of(
+    run: RunLike,
+    member: int,
+    steps: Sequence[str],
+    columns: Sequence[str],
+    probe: str,
+    *,
+    table: str = "",
+    what: str,
+) -> dict[int, dict[str, Any]]:
+    """A member's columns by step, at chosen steps; ``what`` is what messages call them.
+
+    Raises:
+        UserError: as of `rows_with` and `chosen_steps`, or there are none of that member.
+    """
+    rows = rows_with(run, columns, probe, table)
+    own = rows.filter(pl.col("member") == member)
+    if not len(own):
+        there = rows["member"].unique(maintain_order=True).to_list()
+        raise UserError(f"{run.name} has no {what} of member {member}; take one of {there}"[:200])
+    return {
+        step: own.filter(pl.col("step") == step).row(0, named=True)
+        for step in chosen_steps(steps, own["step"].to_list())
+    }
+
+
+def chosen_steps(wanted: Sequence[str], there: Sequence[int]) -> list[int]:
+    """Steps by their numbers, ``first`` and ``last``, each once, in the order given.
+
+    Raises:
+        UserError: none or too many, or one that was not measured; the nearest are named.
+    """
+    if not 0 < len(wanted) <= MAX_STEPS:
+        raise UserError(f"steps= names {len(wanted)} steps; give 1 to {MAX_STEPS}, such as steps=first,last")
+    found = []
+    for word in wanted:
+        step = {"first": there[0], "last": there[-1]}.get(word)
+        if step is None:
+            step = int(word) if word.isascii() and word.isdigit() and len(word) < 16 else -1
+        if step not in there:
+            near = sorted(sorted(there, key=lambda s: abs(s - max(step, 0)))[:4])
+            known = ", ".join(map(str, near))
+            raise UserError(f"steps={word} was not measured; take first, last, or a step such as {known}")
+        found.append(step)
+    return list(dict.fromkeys(found))
 
 
 def rows_with(run: RunLike, columns: Sequence[str], probe: str, table: str = "") -> pl.DataFrame:

@@ -4,18 +4,14 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-import polars as pl
-
-from epochal.core.values.errors import UserError
 from epochal.core.values.figure import Axis, Cell, FigureSpec, Layer, Panel, Shades
 from epochal.report.against import columns_table
 from epochal.report.figure import Options, figure, option
-from epochal.report.probed import has_columns, rows_with
+from epochal.report.probed import has_columns, rows_of
 from epochal.report.reading import RunLike, member_table
 
 PROBE = "embedding_plane"
 COLUMNS = ("principal_1", "principal_2", "circle_1", "circle_2", "circle_frequency")
-MAX_STEPS = 8
 ROOM = 0.075
 """Least distance, in widths of a panel, between two points that both get their number."""
 
@@ -40,16 +36,10 @@ def on_page(run: RunLike) -> CircleOptions | None:
     place=61,
 )
 def circle(run: RunLike, options: CircleOptions) -> FigureSpec:
-    rows = rows_with(run, COLUMNS, PROBE, options.table)
-    own = rows.filter(pl.col("member") == options.member)
-    if not len(own):
-        there = rows["member"].unique(maintain_order=True).to_list()
-        raise UserError(f"{run.name} has no plane of member {options.member}; take one of {there}"[:200])
-    steps = chosen_steps(options.steps, own["step"].to_list())
+    by_step = rows_of(run, options.member, options.steps, COLUMNS, PROBE, table=options.table, what="plane")
     points: list[dict[str, Cell]] = []
     panels = []
-    for step in steps:
-        row = own.filter(pl.col("step") == step).row(0, named=True)
+    for step, row in by_step.items():
         x, y = row[f"{options.plane}_1"], row[f"{options.plane}_2"]
         reach = 1.12 * max(map(abs, [*x, *y]), default=0.0) or 1.0
         named = readable(x, y, ROOM * 2 * reach)
@@ -59,7 +49,7 @@ def circle(run: RunLike, options: CircleOptions) -> FigureSpec:
             for k, (a, b) in enumerate(zip(x, y, strict=True))
         ]
         panels.append(_panel(options.plane, panel, reach, round(row["circle_frequency"])))
-    num = len(own["circle_1"][0])
+    num = len(next(iter(by_step.values()))["circle_1"])
     labels = dict(member_table(run).select("member", "label").iter_rows())
     whose = f" Member: {labels[options.member]}." if len(run.members) > 1 else ""
     plane = (
@@ -78,27 +68,6 @@ def circle(run: RunLike, options: CircleOptions) -> FigureSpec:
         colour=Shades(title="number", domain=(0.0, max(1.0, num - 1.0))),
         per_row=2 if len(panels) in (2, 4) else 3 if len(panels) > 2 else 1,
     )
-
-
-def chosen_steps(wanted: Sequence[str], there: Sequence[int]) -> list[int]:
-    """Steps by their numbers, ``first`` and ``last``, each once, in the order given.
-
-    Raises:
-        UserError: none or too many, or one that was not measured; the nearest are named.
-    """
-    if not 0 < len(wanted) <= MAX_STEPS:
-        raise UserError(f"steps= names {len(wanted)} steps; give 1 to {MAX_STEPS}, such as steps=first,last")
-    found = []
-    for word in wanted:
-        step = {"first": there[0], "last": there[-1]}.get(word)
-        if step is None:
-            step = int(word) if word.isascii() and word.isdigit() and len(word) < 16 else -1
-        if step not in there:
-            near = sorted(sorted(there, key=lambda s: abs(s - max(step, 0)))[:4])
-            known = ", ".join(map(str, near))
-            raise UserError(f"steps={word} was not measured; take first, last, or a step such as {known}")
-        found.append(step)
-    return list(dict.fromkeys(found))
 
 
 def readable(x: Sequence[float], y: Sequence[float], room: float) -> set[int]:

@@ -1,13 +1,10 @@
 """Example images with the place of the cue, and where a network's evidence lies, early and late."""
 
-import polars as pl
-
 from epochal.core.values.errors import UserError
 from epochal.core.values.example_images import CAPTION, Look, examples_panel
 from epochal.core.values.figure import FigureSpec, Shades
 from epochal.report.figure import Options, figure, option
-from epochal.report.figures.circle import chosen_steps
-from epochal.report.probed import has_columns, rows_with
+from epochal.report.probed import has_columns, rows_of
 from epochal.report.reading import RunLike, fields_of
 
 PROBE = "saliency_maps"
@@ -32,14 +29,8 @@ def on_page(run: RunLike) -> ExampleOptions | None:
     place=70,
 )
 def examples(run: RunLike, options: ExampleOptions) -> FigureSpec:
-    rows = rows_with(run, COLUMNS, PROBE, options.table)
-    own = rows.filter(pl.col("member") == options.member)
-    if not len(own):
-        there = rows["member"].unique(maintain_order=True).to_list()
-        raise UserError(f"{run.name} has no images of member {options.member}; take one of {there}"[:200])
-    steps = chosen_steps(options.steps, own["step"].to_list())
-    by_step = {step: own.filter(pl.col("step") == step).row(0, named=True) for step in steps}
-    count = int(by_step[steps[0]]["image_shape"][0])
+    by_step = rows_of(run, options.member, options.steps, COLUMNS, PROBE, table=options.table, what="images")
+    count = int(next(iter(by_step.values()))["image_shape"][0])
     if not 1 <= options.num <= count:
         raise UserError(f"num={options.num} is not 1 to {count}, the examples that were measured")
     looks = {

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from epochal.analysis import adjust, compare_arms
+from epochal.analysis.runs.mean_against import untested
 from epochal.core.values.errors import UserError
 from epochal.core.values.finding import Finding
 from epochal.core.values.study_runs import ArmRuns, StudyRuns
@@ -44,10 +45,13 @@ def against_control(runs: StudyRuns, comparison: Comparison) -> Finding:
             f"control, by step {horizon:g}{bound(counts[0] == len(treated), counts[1] == len(control))}",
         )
     except UserError as error:
-        finding = Finding(
-            claim=claim, test="restricted mean", estimate=None, num_runs=len(treated),
-            null="either run of a seed could be in either arm", p=None, verdict="undecided", note=str(error),
-        )  # fmt: skip
+        finding = untested(
+            claim,
+            len(treated),
+            str(error),
+            test="restricted mean",
+            null="either run of a seed could be in either arm",
+        )
     return runs.cited(finding, comparison.treated, comparison.control)
 
 

@@ -8,6 +8,7 @@ from scipy.stats import binom
 from scipy.stats import t as student
 
 from epochal.analysis import scaling_exponent
+from epochal.analysis.runs.mean_against import untested
 from epochal.analysis.runs.scaling import Scaling
 from epochal.core.values.errors import UserError
 from epochal.core.values.finding import Finding, Verdict, judged
@@ -200,14 +201,5 @@ def fitted(
 
 def unknown(runs: StudyRuns, conditions: Mapping[str, float], claim: str, null: str, why: str) -> Finding:
     roles = [role for role in conditions if role in runs.arms]
-    finding = Finding(
-        claim=claim,
-        test="none",
-        estimate=None,
-        num_runs=len({seed for role in roles for seed in runs[role].seeds}),
-        null=null,
-        p=None,
-        verdict="undecided",
-        note=why,
-    )
-    return runs.cited(finding, *roles)
+    num_seeds = len({seed for role in roles for seed in runs[role].seeds})
+    return runs.cited(untested(claim, num_seeds, why, null=null), *roles)

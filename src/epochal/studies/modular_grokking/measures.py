@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from epochal.analysis import Course, adjust, leads
+from epochal.analysis.runs.mean_against import untested
 from epochal.core.values.errors import UserError
 from epochal.core.values.finding import Finding
 from epochal.core.values.study_runs import ArmRuns, MemberRun, StudyRuns
@@ -50,10 +51,13 @@ def leading(arm: ArmRuns, column: str, *, alpha: float) -> Finding:
         )
         return replace(found, claim=claim)
     except UserError as error:
-        return Finding(
-            claim=claim, test="six sign tests, the largest p", estimate=None, num_runs=len(arm),
-            null="it is as often after as before", p=None, verdict="undecided", note=str(error),
-        )  # fmt: skip
+        return untested(
+            claim,
+            len(arm),
+            str(error),
+            test="six sign tests, the largest p",
+            null="it is as often after as before",
+        )
 
 
 def course(arm: ArmRuns, column: str) -> Course:
