@@ -73,14 +73,15 @@ class Finding:
             parts.append(f"margin {_short(self.margin)}{unit}")
         if self.p is not None:
             adjusted = f", {_probability(self.adjusted_p)} adjusted" if self.adjusted_p is not None else ""
-            parts.append(f"p = {_probability(self.p)}{adjusted} ({self.test}, against {self.null})")
+            said = _probability(self.p)
+            equals = "p" if said.startswith("<") else "p ="
+            parts.append(f"{equals} {said}{adjusted} ({self.test}, against {self.null})")
         parts.append(f"{self.num_runs} runs")
         if self.verdict == "undecided" and self.p is not None:
             needed = "no number known that" if self.runs_needed is None else f"about {self.runs_needed}"
             parts.append(f"{needed} would decide with power {self.power:g}")
-        if self.smallest_p is not None and self.p is not None:
-            smallest = f"smallest attainable p {_probability(self.smallest_p)}"
-            parts.append(smallest if self.smallest_p > 0 else "no smallest attainable p")
+        if self.smallest_p and self.p is not None:
+            parts.append(f"smallest attainable p {_probability(self.smallest_p)}")
         if self.note:
             parts.append(self.note)
         return "; ".join(parts) + (". Exploratory." if self.exploratory else ".")
@@ -114,5 +115,5 @@ def _short(number: float | None) -> str:
     return "–" if number is None else f"{number:.4g}".replace("inf", "∞")
 
 
-def _probability(p: float | None) -> str:
-    return "–" if p is None else "< 0.0001" if p < 1e-4 else f"{p:.2g}"
+def _probability(p: float) -> str:
+    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"

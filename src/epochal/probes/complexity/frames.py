@@ -26,8 +26,9 @@ def own_frames(
     drawn = drawn.to(dtype)
     # A third of the time of Householder's QR; its error is the condition's square, here below 10.
     root = torch.linalg.cholesky_ex(drawn @ drawn.mT).L
-    frames: Tensor = torch.linalg.solve_triangular(root, drawn, upper=False)
-    return frames
+    eye = torch.eye(directions, dtype=dtype, device=drawn.device).expand_as(root)
+    inverse: Tensor = torch.linalg.solve_triangular(root, eye, upper=False)
+    return inverse @ drawn  # a third of the time of solving for all dimensions
 
 
 def shared_frame(key: Key, directions: int, dimensions: int, dtype: torch.dtype) -> Float[Tensor, "1 P d"]:
