@@ -18,7 +18,9 @@ from epochal.core.values.executor import InProcess
 from epochal.core.values.schedule import Schedule
 from epochal.engine.stopping import Stopping
 
-LearningRate = Callable[[Mapping[str, Tensor], int], Float[Tensor, "M 1"]]
+LearningRate = Callable[
+    [Mapping[str, Tensor], int | Int64[Tensor, "*steps 1 1"]], Float[Tensor, "*steps M 1"]
+]
 
 
 @dataclass(frozen=True, kw_only=True)

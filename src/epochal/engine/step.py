@@ -7,12 +7,12 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from epochal.core.tensors import random
 from epochal.core.tensors.batch import Batch
 from epochal.core.tensors.lesson import Lesson
 from epochal.core.tensors.precision import wide
 from epochal.core.tensors.rule import Pass, Surrogates, gradient_of, is_learning, next_memory, surrogate_of
 from epochal.core.tensors.transform import Context
+from epochal.engine.ahead import Ahead, Given
 from epochal.engine.order import BatchOrder
 from epochal.engine.population import Population
 from epochal.engine.program import Program
@@ -27,6 +27,7 @@ class Stepper:
         self._is_learning = is_learning(program.rule)
         exact = wide(program.device)
         self._columns = {name: value[:, None].to(exact) for name, value in program.fields.items()}
+        self._ahead = Ahead(program, self._columns)
         is_batched = program.executor == "vmap" and program.num_members > 1
         self._passes = _Together(program) if is_batched else _InTurn(program, self._columns)
 
@@ -34,17 +35,17 @@ class Stepper:
         """From ``population.step`` to the next step."""
         program, step = self._program, population.step
         population.last_update = None  # so that its memory is free for this one's passes
-        key = random.key(program.fields["seed"], "step", step)
+        given = self._ahead.at(step)
         buffers_before = population.buffers.clone()  # a training pass updates them in place
-        found = self._passes.gradient(population, self._order.indices(step), self._columns, key)
+        found = self._passes.gradient(population, self._order.indices(step), self._columns, given)
         with torch.no_grad():
             context = Context(
                 flat=population.flat,
                 initial=population.initial,
                 layout=program.network.layout,
                 fields=self._columns,
-                learning_rate=program.learning_rate(self._columns, step),
-                key=key,
+                learning_rate=given.learning_rate,
+                key=given.key,
                 step=step - population.optimizer_start,
             )
             delta, population.optimizer = program.transform.update(
@@ -91,10 +92,10 @@ class _Together:
         population: Population,
         indices: Int64[Tensor, "M B"],
         columns: dict[str, Float[Tensor, "M 1"]],
-        key: Int64[Tensor, " M"],
+        given: Given,
     ) -> Pass:
-        network, fields = self._program.network, dict(self._program.fields)
-        batch = self._batches(indices, fields, random.fold(key, "task"))
+        network, fields, key = self._program.network, dict(self._program.fields), given.key
+        batch = self._batches(indices, fields, given.batch_key)
         buffers = _following_once(population.buffers)
 
         def surrogates(flat: Tensor) -> Any:  # [M, P]; jaxtyping here would be evaluated at every update
@@ -124,13 +125,13 @@ class _InTurn:
         population: Population,
         indices: Int64[Tensor, "M B"],
         columns: dict[str, Float[Tensor, "M 1"]],
-        key: Int64[Tensor, " M"],
+        given: Given,
     ) -> Pass:
-        tasks = random.fold(key, "task")
+        key, batch_key = given.key, given.batch_key
         passes = [
             gradient_of(
                 self._program.rule,
-                self._surrogates_of(member, population, indices[member], tasks[member], key[member]),
+                self._surrogates_of(member, population, indices[member], batch_key[member], key[member]),
                 population.flat[member : member + 1],
                 self._columns[member],
                 key[member : member + 1],
@@ -148,11 +149,11 @@ class _InTurn:
         member: int,
         population: Population,
         index: Int64[Tensor, " B"],
-        task: Int64[Tensor, ""],
+        batch_key: Int64[Tensor, ""],
         key: Int64[Tensor, ""],
     ) -> Surrogates:
         program, fields = self._program, self._fields[member]
-        batch = program.task.batch(index, fields, task, training=True)
+        batch = program.task.batch(index, fields, batch_key, training=True)
         buffers = _following_once(population.buffers[member])
         state = {name: value[member] for name, value in population.objective.items()}
         memory = {name: value[member] for name, value in population.memory.items()}

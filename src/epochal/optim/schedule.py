@@ -1,7 +1,8 @@
 """The learning rate as a function of the step: a product of factors, each per member.
 
-``step`` counts completed updates, so the first update has step 0. ``schedule(warm_up, cosine)`` is
-``learning_rate`` times both. A factor whose number of steps is 0 is 1.
+``step`` counts completed updates, so the first update has step 0; a tensor of steps ``[*steps 1 1]`` gives the
+rates of all of them. ``schedule(warm_up, cosine)`` is ``learning_rate`` times both. A factor whose number of
+steps is 0 is 1.
 """
 
 import math
@@ -9,11 +10,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 Columns = Mapping[str, Float[Tensor, "M 1"]]
-Factor = Callable[[Columns, int], Float[Tensor, "M 1"]]
+Steps = int | Int64[Tensor, "*steps 1 1"]
+Rates = Float[Tensor, "*steps M 1"]
+Factor = Callable[[Columns, Steps], Rates]
 
 
 def schedule(*factors: Factor) -> Factor:
@@ -21,12 +24,12 @@ def schedule(*factors: Factor) -> Factor:
     return partial(_product, factors)
 
 
-def warmed_up(fields: Columns, step: int) -> Float[Tensor, "M 1"]:
+def warmed_up(fields: Columns, step: Steps) -> Rates:
     """``learning_rate`` after warm-up, constant from then on."""
     return fields["learning_rate"] * warm_up(fields, step)
 
 
-def warm_up(fields: Columns, step: int) -> Float[Tensor, "M 1"]:
+def warm_up(fields: Columns, step: Steps) -> Rates:
     """``min(1, (step + 1) / warmup_steps)``. Reads ``warmup_steps``.
 
     The first update already moves. Power et al. 2022 and what follows them use ``step / warmup_steps``,
@@ -36,7 +39,7 @@ def warm_up(fields: Columns, step: int) -> Float[Tensor, "M 1"]:
     return ramp.clamp(max=1.0)
 
 
-def cosine(fields: Columns, step: int) -> Float[Tensor, "M 1"]:
+def cosine(fields: Columns, step: Steps) -> Rates:
     """``f + (1 - f) (1 + cos(pi t)) / 2``.
 
     Reads ``anneal_steps``, ``anneal_every``, ``anneal_final_fraction``, ``warmup_steps``. f is
@@ -55,14 +58,15 @@ def cosine(fields: Columns, step: int) -> Float[Tensor, "M 1"]:
     return torch.where(steps > 0, final + (1 - final) * (1 + torch.cos(math.pi * t)) / 2, 1.0)
 
 
-def step_decay(fields: Columns, step: int) -> Float[Tensor, "M 1"]:
+def step_decay(fields: Columns, step: Steps) -> Rates:
     """``factor^floor(step / steps)``. Reads ``rate_decay_steps``, ``rate_decay_factor``.
 
     ``rate_decay_steps`` = 0 or a factor of 1: no decay. Source: ``torch.optim.lr_scheduler.StepLR``.
     """
     steps = fields["rate_decay_steps"]
     times = torch.where(steps > 0, torch.floor(step / steps.clamp(min=1)), 0.0)
-    return fields["rate_decay_factor"] ** times
+    # Not a power: its last digit depends on the place of a number in the tensor.
+    return torch.exp(times * torch.log(fields["rate_decay_factor"]))
 
 
 def one_later(factor: Factor) -> Factor:
@@ -74,11 +78,11 @@ def one_later(factor: Factor) -> Factor:
     return partial(_shifted, factor)
 
 
-def _shifted(factor: Factor, fields: Columns, step: int) -> Float[Tensor, "M 1"]:
+def _shifted(factor: Factor, fields: Columns, step: Steps) -> Rates:
     return factor(fields, step - 1)
 
 
-def _product(factors: tuple[Factor, ...], fields: Columns, step: int) -> Float[Tensor, "M 1"]:
+def _product(factors: tuple[Factor, ...], fields: Columns, step: Steps) -> Rates:
     rate = fields["learning_rate"]
     for factor in factors:
         rate = rate * factor(fields, step)
