@@ -24,6 +24,7 @@ from epochal.tasks.datasets.image_set import SPLITS, ImageSet
 from epochal.tasks.datasets.normalization import Normalization, statistics
 
 _BYTES = 4  # of an int32
+_CROPS = ["crop rows", "crop columns"]
 ValSource = Literal["val", "test", "held-out part of train"]
 
 
@@ -158,15 +159,19 @@ class Images:
         height, width, _ = self.image_set.image_shape
         y = torch.arange(height, device=index.device)[None, :]
         x = torch.arange(width, device=index.device)[None, :]
+        names = (["flip"] if self.flip else []) + (_CROPS if self.crop_padding else [])
+        # One hash for all of it: on a few hundred numbers the calls are what takes time.
+        drawn = random.uniform(random.streams(key, names)[:, None], index[None, :], wide(index.device))
         if self.flip:
-            is_flipped = random.bernoulli(random.fold(key, "flip"), index, 0.5)[:, None]
-            x = torch.where(is_flipped, width - 1 - x, x)
+            x = torch.where(drawn[0, :, None] < 0.5, width - 1 - x, x)
         if self.crop_padding:
-            y = y + self._shift(random.fold(key, "crop rows"), index)
-            x = x + self._shift(random.fold(key, "crop columns"), index)
-        inside = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None, :]
-        place = (index[:, None, None] * height + y[:, :, None]) * width + x[:, None, :]
-        return self._channels_of(self._pixels[torch.where(inside, place, len(self._pixels) - 1)])
+            moves = (drawn[-2:, :, None] * (2 * self.crop_padding + 1)).long() - self.crop_padding
+            y, x = y + moves[0], x + moves[1]
+        black = len(self._pixels) - 1  # any sum with a row or a column outside is at least this
+        rows = torch.where((y >= 0) & (y < height), (index[:, None] * height + y) * width, black)
+        columns = torch.where((x >= 0) & (x < width), x, black)
+        place = (rows[:, :, None] + columns[:, None, :]).clamp(max=black)
+        return self._channels_of(self._pixels[place])
 
     def _whole(self, index: Int64[Tensor, " B"]) -> Tensor:
         """Images as they are, ``[B, H, W, C]``."""
@@ -183,11 +188,6 @@ class Images:
             return pixels
         found: Tensor = pixels.view(torch.uint8).unflatten(-1, (-1, _BYTES))[..., :channels]
         return found
-
-    def _shift(self, key: Key, index: Int64[Tensor, " B"]) -> Int64[Tensor, "B 1"]:
-        """Uniform on ``-crop_padding .. crop_padding``."""
-        places = 2 * self.crop_padding + 1
-        return (random.uniform(key, index, wide(index.device)) * places).long()[:, None] - self.crop_padding
 
     def _prepared(self, pixels: Tensor) -> Float[Tensor, "B C H W"]:
         planes = pixels.movedim(-1, -3).to(self.dtype, memory_format=torch.contiguous_format)

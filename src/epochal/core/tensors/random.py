@@ -13,6 +13,7 @@ et al. 2011 ("Parallel random numbers: as easy as 1, 2, 3").
 
 import hashlib
 import math
+from collections.abc import Sequence
 from functools import cache, lru_cache
 
 import torch
@@ -39,6 +40,13 @@ def fold(key: Key, value: int | str | Int64[Tensor, "*keys"]) -> Key:
     value = _name_bits(value) if isinstance(value, str) else value
     step = _signed(value * _GOLDEN) if isinstance(value, int) else value * _GOLDEN
     return _mix(_mix(key + step) + _GOLDEN)
+
+
+def streams(key: Key, names: Sequence[str]) -> Int64[Tensor, "*keys S"]:
+    """``fold(key, name)`` for each of the names, at once."""
+    values = torch.tensor([_name_bits(name) for name in names], device=key.device)
+    each = key[..., None].expand(*key.shape, len(names))
+    return fold(each, values.expand_as(each))
 
 
 def bits(key: Key, index: Shape | Int64[Tensor, "*shape"]) -> Int64[Tensor, "..."]:
