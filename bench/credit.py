@@ -5,17 +5,16 @@
 
 5,000 random images of CIFAR-10's shape (time does not depend on what they show), batches of 128, crops and
 flips, a residual MLP of width 256 with 4 blocks. The plain form is that of snapshot-evolution scripts: a
-``DataLoader`` with two workers, started anew each epoch, a transform per image; for DFA a forward pass
-without gradients, then head, each block (its own AdamW, clipped at 1) and embedding with a forward and a
-backward pass of their own. Our diagnostics (norms, gradients and alignment on 1,024 images, once per epoch)
-are timed apart. All ways run in turns in one process; ratios are of the same turn.
+``DataLoader`` with two workers, started anew each epoch, and per image the steps of torchvision's
+transforms, by Pillow; for DFA a forward pass without gradients, then head, each block (its own AdamW,
+clipped at 1) and embedding with a forward and a backward pass of their own. ``tensors`` is the same with
+crop, flip and normalisation written by hand on tensors, which takes half of the time per image. Our
+diagnostics (norms, gradients and alignment on 1,024 images, once per epoch) are timed apart. All ways run in
+turns in one process; ratios are of the same turn.
 """
 
 import argparse
-import platform
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from _turns import RATIOS, in_turns, place, ratio_row, spread
+from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -31,7 +32,6 @@ from epochal.engine.population import initial_population
 from epochal.engine.program import Program
 from epochal.engine.step import Stepper
 from epochal.experiments.catalog import find
-from epochal.launch.environment import describe
 from epochal.models.images.resmlp import ResMLP
 
 RESULTS = Path(__file__).parent / "results" / "credit.md"
@@ -39,7 +39,7 @@ BATCH, WIDTH, DEPTH, CLASSES, SEEDS = 128, 256, 4, 10, 5
 
 
 class Augmented(Dataset[tuple[Tensor, int]]):
-    """One image at a time: crop of the padded image, flip, to floats, per channel."""
+    """One image at a time, as tensors: crop of the padded image, flip, to floats, per channel."""
 
     def __init__(self, images: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> None:
         self.images, self.labels = images, labels
@@ -54,6 +54,21 @@ class Augmented(Dataset[tuple[Tensor, int]]):
         window = padded[:, y : y + 32, x : x + 32]
         window = window.flip(-1) if torch.rand(()) < 0.5 else window
         return (window.float().div(255) - 0.5) / 0.25, int(self.labels[index])
+
+
+class Transformed(Augmented):
+    """The same by Pillow, step by step what torchvision's transforms do: ``RandomCrop``,
+    ``RandomHorizontalFlip``, ``ToTensor``, ``Normalize``."""
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        image = ImageOps.expand(Image.fromarray(self.images[index]), 4)
+        y, x = torch.randint(0, 9, (2,)).tolist()
+        image = image.crop((x, y, x + 32, y + 32))
+        if torch.rand(()) < 0.5:
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous().float().div(255)
+        mean, std = torch.as_tensor([0.5] * 3), torch.as_tensor([0.25] * 3)
+        return pixels.sub_(mean[:, None, None]).div_(std[:, None, None]), int(self.labels[index])
 
 
 def loader(data: Augmented) -> DataLoader[tuple[Tensor, int]]:
@@ -138,36 +153,28 @@ def ours(of: Program) -> tuple[Callable[[], object], Callable[[], object]]:
     return epoch, lambda: measure(of, population, [probe for probe, _ in of.probes])
 
 
-def seconds_of(action: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
-
-
 def lines_of(turns: dict[str, list[float]]) -> Iterator[str]:
     yield "| epoch of one network | seconds |"
     yield "|---|---|"
     for name, seconds in turns.items():
-        yield f"| {name} | {statistics.median(seconds):.3f} ({min(seconds):.3f} to {max(seconds):.3f}) |"
+        yield f"| {name} | {spread(seconds)} |"
     yield ""
-    yield "| ratio | median | range | asked |"
-    yield "|---|---|---|---|"
+    yield from RATIOS
     for words, above, below, asked in (
         ("plain DFA / ours", "plain dfa", "dfa, alone", "at least 3"),
         ("plain backprop / ours", "plain backprop", "backprop, alone", "at least 3"),
-        ("plain DFA / ours, compile=true", "plain dfa", "dfa, compile=true", "at least 3"),
-        ("plain backprop / ours, compile=true", "plain backprop", "backprop, compile=true", "at least 3"),
+        ("plain DFA / ours, images as tensors", "plain dfa, tensors", "dfa, alone", ""),
+        ("plain backprop / ours, images as tensors", "plain backprop, tensors", "backprop, alone", ""),
+        ("plain DFA / ours, compile=true", "plain dfa", "dfa, compile=true", ""),
+        ("plain backprop / ours, compile=true", "plain backprop", "backprop, compile=true", ""),
         ("DFA alone / one of five seeds", "dfa, alone", f"dfa, of {SEEDS}", "at least 1.5"),
         ("backprop alone / one of five seeds", "backprop, alone", f"backprop, of {SEEDS}", "at least 1.5"),
         ("DFA step / backprop step", "dfa, alone", "backprop, alone", "at most 1.3"),
         ("diagnostics / DFA epoch", "dfa diagnostics, alone", "dfa, alone", "at most 0.1"),
         ("diagnostics / DFA epoch, five", f"dfa diagnostics, of {SEEDS}", f"dfa, of {SEEDS}", "at most 0.1"),
     ):
-        if below not in turns:  # quick
-            continue
-        ratios = [a / b for a, b in zip(turns[above], turns[below], strict=True)]
-        middle = statistics.median(ratios)
-        yield f"| {words} | **{middle:.2f}** | {min(ratios):.2f} to {max(ratios):.2f} | {asked} |"
+        if below in turns:  # not compiled where it is quick
+            yield ratio_row(words, turns[above], turns[below], asked)
 
 
 def main() -> None:
@@ -189,10 +196,13 @@ def main() -> None:
             test_images=images[size:],
             test_labels=labels[size:],
         )
-        data = Augmented(images[:size], labels[:size])
+        transformed = Transformed(images[:size], labels[:size])
+        tensors = Augmented(images[:size], labels[:size])
         ways: dict[str, Callable[[], object]] = {
-            "plain dfa": plain_dfa(data),
-            "plain backprop": plain_backprop(data),
+            "plain dfa": plain_dfa(transformed),
+            "plain dfa, tensors": plain_dfa(tensors),
+            "plain backprop": plain_backprop(transformed),
+            "plain backprop, tensors": plain_backprop(tensors),
         }
         shared = dict.fromkeys(ways, 1)
         for rule in ("dfa", "backprop"):
@@ -205,20 +215,16 @@ def main() -> None:
                 epoch, _ = ours(replace(program(path, rule, 1), is_compiled=True))
                 ways |= {f"{rule}, compile=true": epoch}
                 shared |= {f"{rule}, compile=true": 1}
-        for way in ways.values():
-            way()  # the first of each warms up
-        turns: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(turns_wanted):
-            for name, way in ways.items():
-                turns[name].append(seconds_of(way) / shared[name])
-    place = describe(torch.device("cpu"), torch.get_num_threads())
+        turns = {
+            name: [one / shared[name] for one in seconds]
+            for name, seconds in in_turns(ways, turns_wanted).items()
+        }
     lines = [
         "# Speed of credit assignment",
         "",
         (
-            f"{place['hardware']}, {place['threads']} threads, torch {place['torch']}, Python "
-            f"{platform.python_version()}; {size} images, {turns_wanted} turns in one process. Seconds and "
-            "ratios are medians over turns, with their range; those of five seeds are per seed."
+            f"{place()}; {size} images, {turns_wanted} turns in one process. Seconds and ratios are "
+            "medians over turns, with their range; those of five seeds are per seed."
         ),
         "",
         *lines_of(turns),

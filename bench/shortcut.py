@@ -17,16 +17,14 @@ would take at the rate of one large matrix product. *Memory*: the traffic that t
 """
 
 import argparse
-import platform
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from _turns import RATIOS, in_turns, place, ratio_row, spread
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
@@ -36,7 +34,6 @@ from epochal.engine.population import initial_population
 from epochal.engine.program import Program
 from epochal.engine.step import Stepper
 from epochal.experiments.catalog import find
-from epochal.launch.environment import describe
 from epochal.launch.heap import kept_heap
 
 RESULTS = Path(__file__).parent / "results" / "shortcut.md"
@@ -200,34 +197,23 @@ def floors(num_images: int) -> tuple[dict[str, Callable[[], object]], dict[str, 
     return ways, said
 
 
-def seconds_of(action: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
-
-
 def lines_of(turns: dict[str, list[float]], said: dict[str, str]) -> Iterator[str]:
     yield "| an epoch of one network | seconds | |"
     yield "|---|---|---|"
     for name, seconds in turns.items():
-        row = f"{statistics.median(seconds):.3f} ({min(seconds):.3f} to {max(seconds):.3f})"
-        yield f"| {name} | {row} | {said.get(name, '')} |"
+        yield f"| {name} | {spread(seconds)} | {said.get(name, '')} |"
     yield ""
-    yield "| ratio | median | range | asked |"
-    yield "|---|---|---|---|"
-    whole = [a + b for a, b in zip(turns["ours: updates"], turns["ours: evaluation"], strict=True)]
-    network = turns["floor: passes of the network"]
-    cadence = [CADENCE * epoch for epoch in turns["ours: updates"]]
-    for words, above, below, asked in (
-        ("plain / ours, evaluation included", turns["plain"], whole, "at least 1.5, aim 2"),
-        (f"all probes / {CADENCE} epochs", turns["ours: all probes of the preset"], cadence, "at most 0.1"),
-        ("updates / passes of the network", turns["ours: updates"], network, ""),
-        ("passes of the network / one matrix product", network, turns["floor: as one matrix product"], ""),
-        ("memory of the update / updates", turns["floor: memory of the update"], turns["ours: updates"], ""),
-    ):
-        ratios = [a / b for a, b in zip(above, below, strict=True)]
-        middle = statistics.median(ratios)
-        yield f"| {words} | **{middle:.2f}** | {min(ratios):.2f} to {max(ratios):.2f} | {asked} |"
+    yield from RATIOS
+    updates, network = turns["ours: updates"], turns["floor: passes of the network"]
+    whole = [a + b for a, b in zip(updates, turns["ours: evaluation"], strict=True)]
+    cadence = [CADENCE * epoch for epoch in updates]
+    probes = turns["ours: all probes of the preset"]
+    yield ratio_row("plain / ours, evaluation included", turns["plain"], whole, "at least 1.5, aim 2")
+    yield ratio_row(f"all probes / {CADENCE} epochs", probes, cadence, "at most 0.1")
+    yield ratio_row("updates / passes of the network", updates, network)
+    product = turns["floor: as one matrix product"]
+    yield ratio_row("passes of the network / one matrix product", network, product)
+    yield ratio_row("memory of the update / updates", turns["floor: memory of the update"], updates)
 
 
 def main() -> None:
@@ -260,20 +246,13 @@ def main() -> None:
             "ours: all probes of the preset": probes,
             **limits,
         }
-        for way in ways.values():
-            way()  # the first of each warms up
-        turns: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(turns_wanted):
-            for name, way in ways.items():
-                turns[name].append(seconds_of(way))
-    place = describe(torch.device("cpu"), torch.get_num_threads())
+        turns = in_turns(ways, turns_wanted)
     lines = [
         "# Speed of the preset shortcut",
         "",
         (
-            f"{place['hardware']}, {place['threads']} threads, torch {place['torch']}, Python "
-            f"{platform.python_version()}; {size} images, {turns_wanted} turns in one process. Seconds and "
-            "ratios are medians over turns, with their range."
+            f"{place()}; {size} images, {turns_wanted} turns in one process. Seconds and ratios are "
+            "medians over turns, with their range."
         ),
         "",
         *lines_of(turns, said),

@@ -15,14 +15,15 @@ def dense(layer: nn.Linear, h: Float[Tensor, "*lead D"]) -> Float[Tensor, "*lead
     Under ``vmap`` a product of ``[B, S, D]`` with a per-member weight becomes ``B`` small products per
     member; flattened it is one batched product over members, several times faster.
     """
-    rows = h.reshape(-1, h.shape[-1])
+    is_flat = h.ndim == 2
+    rows = h if is_flat else h.reshape(-1, h.shape[-1])  # a view of the same shape is a step of backward, too
     bias: Tensor | None = layer.bias
     if _is_wide(layer, rows):
         out = (layer.weight @ rows.mT).mT.contiguous()
         out = out if bias is None else out + bias
     else:
         out = torch.nn.functional.linear(rows, layer.weight, bias)
-    return out.reshape(*h.shape[:-1], out.shape[-1])
+    return out if is_flat else out.reshape(*h.shape[:-1], out.shape[-1])
 
 
 def _is_wide(layer: nn.Linear, rows: Float[Tensor, "R D"]) -> bool:

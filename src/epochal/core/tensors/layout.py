@@ -67,7 +67,7 @@ class Layout:
         parts = flat.split(self._sizes, dim=-1) if self.entries else ()
         lead = flat.shape[:-1]
         return {
-            entry.name: part.reshape((*lead, *entry.shape))
+            entry.name: part if len(entry.shape) == 1 else part.reshape((*lead, *entry.shape))
             for entry, part in zip(self.entries, parts, strict=True)
         }
 
