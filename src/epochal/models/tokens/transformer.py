@@ -135,8 +135,7 @@ class Block(nn.Module):
         self.dropout = dropout if dropout_at == "all" else 0.0
         self.heads = heads
         self.layer_norm = layer_norm
-        # In place: its input is a fresh product, which no gradient needs.
-        self.activation = torch.relu_ if activation == "relu" else nn.functional.gelu
+        self.activation = nn.functional.relu if activation == "relu" else nn.functional.gelu
         self.query = nn.Linear(width, width, bias=attention_bias)
         self.key = nn.Linear(width, width, bias=attention_bias)
         self.value = nn.Linear(width, width, bias=attention_bias)
