@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from epochal.core.tensors.tap import SILENT, Tap
 from epochal.core.values.errors import UserError
 from epochal.models.attention import causal_attention
-from epochal.models.dense import dense
+from epochal.models.dense import dense, on_rows
 
 Norm = Literal["none", "pre", "post", "input"]
 Activation = Literal["relu", "gelu"]
@@ -161,7 +161,8 @@ class Block(nn.Module):
         h = h + tap.dropout(f"{site}.attended", attended, self.dropout)
         h = self.norm_attention(h) if post and self.norm_attention else h
         inner = self.norm_mlp(h) if pre and self.norm_mlp else h
-        hidden = tap(f"{site}.mlp", self.activation(tap.before(f"{site}.mlp", dense(self.up, inner))))
+        hidden = on_rows(self.activation, tap.before(f"{site}.mlp", dense(self.up, inner)))
+        hidden = tap(f"{site}.mlp", hidden)
         h = h + tap.dropout(f"{site}.down", dense(self.down, hidden), self.dropout_mlp)
         h = self.norm_mlp(h) if post and self.norm_mlp else h
         return tap(site, h)
