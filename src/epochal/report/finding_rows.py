@@ -8,14 +8,13 @@ from epochal.report.tables import number
 
 def finding_row(finding: Mapping[str, Any]) -> dict[str, Any]:
     """A finding as a page shows it, from its stored row: numbers as text."""
-    unit = f" {finding['unit']}" if finding["unit"] else ""
     has_interval = finding["low"] is not None or finding["high"] is not None
     low, high = _end(finding["low"], "-∞"), _end(finding["high"], "∞")
     return {
         **finding,
-        "estimate": f"{_end(finding['estimate'], '')}{unit}" if finding["estimate"] is not None else "–",
+        "estimate": _end(finding["estimate"], "") if finding["estimate"] is not None else "–",
         "interval": f"{low} to {high} ({100 * finding['level']:.3g}%)" if has_interval else "–",
-        "margin": f"{number(finding['margin'])}{unit}" if finding["margin"] is not None else "–",
+        "margin": number(finding["margin"]) if finding["margin"] is not None else "–",
         "p": number(finding["p"]),
         "adjusted_p": number(finding["adjusted_p"]),
         "smallest": number(finding["smallest_p"]),
