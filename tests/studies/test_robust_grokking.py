@@ -14,6 +14,7 @@ from epochal.studies import find
 from epochal.studies.robust_grokking import analyse, robust_grokking
 from epochal.studies.robust_grokking.coefficient import around_transition, with_curvature
 from epochal.studies.robust_grokking.curves import rise_after
+from epochal.studies.robust_grokking.figures import courses_figure
 from epochal.studies.robust_grokking.phases import phases, three_phases, together, under_batch_norm
 from epochal.studies.robust_grokking.robustness import against_training, delayed
 
@@ -252,3 +253,22 @@ def test_the_whole_analysis_of_planted_runs() -> None:
     assert len(findings) == 2 * 2 + 1 + 2 * 3
     assert all(one.adjusted_p is not None for one in findings if one.p is not None)
     assert made[-1].name == "robust-grokking"  # type: ignore[union-attr]
+
+
+def test_the_figure_has_a_panel_for_what_was_measured_with_the_quartiles_of_seeds() -> None:
+    def of(role: str, seed: int) -> MemberRun:
+        flat = {"val_accuracy": np.full(len(X), seed / 10), "robust_accuracy": np.zeros(len(X))}
+        ones = np.ones(len(X))
+        llc = {"llc": 10.0 + seed * ones, "llc_equilibrated": ones * (STEPS > 9)} if role == "mlp" else {}
+        return member(role, seed, **flat, **llc)
+
+    made = courses_figure(runs_of(of, "mlp", "small_resnet", num=5))
+    # Nobody measured local complexity, and one arm alone the coefficient: no panel is empty.
+    assert [(panel.y.label, panel.title) for panel in made.panels] == [
+        ("accuracy", "mlp"), ("accuracy", "small_resnet"), ("LLC", "mlp"),
+    ]  # fmt: skip
+    accuracy, llc = made.tables["mlp_accuracy"], made.tables["mlp_llc"]
+    assert (accuracy["curve"][0], accuracy["value"][0]) == ("clean accuracy", 0.2)
+    assert (accuracy["low"][0], accuracy["high"][0]) == pytest.approx((0.1, 0.3))
+    assert llc["step"] == STEPS[STEPS > 9].tolist()  # chains had not settled before
+    assert [llc["low"][0], llc["value"][0], llc["high"][0]] == [11.0, 12.0, 13.0]
