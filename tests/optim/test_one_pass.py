@@ -81,3 +81,35 @@ def test_small_and_scattered_numbers_are_left_to_single_operations() -> None:
     assert not one_pass.applies(torch.zeros(2, one_pass.FEWEST_NUMBERS - 1))
     assert not one_pass.applies(torch.zeros(2, 3 * one_pass.FEWEST_NUMBERS)[:, ::2])
     assert not one_pass.applies(torch.zeros(2, one_pass.FEWEST_NUMBERS, dtype=torch.bfloat16))
+
+
+@pytest.mark.parametrize("numbers", [2 * one_pass.FEWEST_NUMBERS, one_pass.FEWEST_NUMBERS // 20])
+def test_a_decay_below_half_a_digit_of_float32_still_acts_on_the_average(numbers: int) -> None:
+    """Weights of 1 lose ``lr weight_decay`` = 1e-8 of themselves per update, a sixth of float32's last digit.
+
+    ``torch.optim.AdamW`` multiplies the weights by 1 - 1e-8, which is 1: there nothing decays at all.
+    """
+    members, rate, decay, many = 2 * one_pass.FEWEST_NUMBERS // numbers, 1e-5, 1e-3, 300
+    layout = Layout.of({"weight": (numbers,)})
+    columns = {"beta1": 0.9, "beta2": 0.999, "adam_epsilon": 1e-8}
+    transform = adamw()
+
+    def ends(weight_decay: float) -> torch.Tensor:
+        flat = torch.ones(members, numbers)
+        state = transform.init(flat)
+        fields = {
+            name: torch.full((members, 1), value, dtype=torch.float64)
+            for name, value in (columns | {"weight_decay": weight_decay}).items()
+        }
+        for time in range(many):
+            key = random.key(0, "gradient", time)
+            context = Context(
+                flat=flat, initial=flat, layout=layout, fields=fields, key=key, step=time,
+                learning_rate=torch.full((members, 1), rate, dtype=torch.float64),
+            )  # fmt: skip
+            delta, state = transform.update(random.normal(key, (members, numbers)), state, context)
+            flat = flat + delta
+        return flat.double()
+
+    lost = float((ends(0.0) - ends(decay)).mean())
+    assert lost == pytest.approx(many * rate * decay, rel=0.02)
