@@ -1,6 +1,6 @@
 """One update of all members: surrogate, one backward, transform, freeze what is not finite."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -66,22 +66,24 @@ class _Together:
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        task, of_member = program.task, surrogate_of(program.rule)
+        self._fields = _Columns(program.fields)
+        task, of_member, fields_of = program.task, surrogate_of(program.rule), self._fields.of_member
 
-        def batch(index: Int64[Tensor, " B"], fields: Any, key: Int64[Tensor, ""]) -> Batch:
-            return task.batch(index, fields, key, training=True)
+        def batch(index: Int64[Tensor, " B"], fields: tuple[Tensor, ...], key: Int64[Tensor, ""]) -> Batch:
+            return task.batch(index, fields_of(fields), key, training=True)
 
         def surrogate(
             params: Any,
             buffers: Any,
             batch: Any,
-            fields: Any,
+            fields: tuple[Tensor, ...],
             state: Any,
             key: Int64[Tensor, ""],
             memory: Any,
         ) -> Any:
+            own = fields_of(fields)
             return of_member(
-                Lesson(program.objective, program.network, params, buffers, batch, fields, key, state, memory)
+                Lesson(program.objective, program.network, params, buffers, batch, own, key, state, memory)
             )
 
         self._batches = torch.vmap(batch, randomness="error")
@@ -94,7 +96,7 @@ class _Together:
         columns: dict[str, Float[Tensor, "M 1"]],
         given: Given,
     ) -> Pass:
-        network, fields, key = self._program.network, dict(self._program.fields), given.key
+        network, fields, key = self._program.network, self._fields.stacked, given.key
         batch = self._batches(indices, fields, given.batch_key)
         buffers = _following_once(population.buffers)
 
@@ -104,6 +106,21 @@ class _Together:
             return self._surrogates(params, kept, batch, fields, population.objective, key, population.memory)
 
         return gradient_of(self._program.rule, surrogates, population.flat, columns, key)
+
+
+class _Columns:
+    """Fields as a matrix per format: ``vmap`` takes as long over an argument as over an operation, and a
+    member has forty fields."""
+
+    def __init__(self, fields: Mapping[str, Tensor]) -> None:
+        formats = dict.fromkeys(value.dtype for value in fields.values())
+        self._names = [[name for name in fields if fields[name].dtype == dtype] for dtype in formats]
+        self.stacked = tuple(torch.stack([fields[name] for name in names], 1) for names in self._names)
+
+    def of_member(self, rows: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """From a row of each matrix to the fields by name."""
+        each = zip(self._names, rows, strict=True)
+        return {name: value for names, row in each for name, value in zip(names, row.unbind(), strict=True)}
 
 
 class _InTurn:

@@ -1,8 +1,8 @@
 """The learning rate as a function of the step: a product of factors, each per member.
 
-``step`` counts completed updates, so the first update has step 0; a tensor of steps ``[*steps 1 1]`` gives the
-rates of all of them. ``schedule(warm_up, cosine)`` is ``learning_rate`` times both. A factor whose number of
-steps is 0 is 1.
+``step`` counts completed updates, so the first update has step 0; a tensor of steps ``[*steps 1 1]`` gives
+the rates of all of them. ``schedule(warm_up, cosine)`` is ``learning_rate`` times both. A factor whose number
+of steps is 0 is 1.
 """
 
 import math
