@@ -61,11 +61,15 @@ def _orthonormal(rows: Float[Tensor, "B P d"]) -> Float[Tensor, "B P d"]:
 
 
 def _normals(keys: Key, count: int) -> Float[Tensor, "B N"]:
-    """Two per word, in float32: a direction needs no tails, and random.normal takes four times as long."""
-    places = torch.arange((count + 1) // 2, device=keys.device)
-    word = random.bits(keys[:, None], places[None, :])
-    # Without a sign bit: logical shifts of signed words cost a pass more.
-    first = ((word >> 32) & 0x7FFFFFFF).to(torch.float32)
-    angle = (word & 0xFFFFFFFF).to(torch.float32).mul_(2.0**-31 * math.pi)
-    radius = first.add_(0.5).mul_(2.0**-31).log_().mul_(-2.0).clamp_min_(0.0).sqrt_()
+    """Two per 32 bits, by Box and Muller's transform in float32 with 16 bits each for angle and radius.
+
+    random.normal has finer ones and takes eight times as long; of a direction with hundreds of such numbers
+    nothing tells the difference, and none is above 4.9.
+    """
+    pairs = (count + 1) // 2
+    words = random.bits(keys[:, None], torch.arange((pairs + 1) // 2, device=keys.device)[None, :])
+    parts = words.view(torch.int16).to(torch.float32)
+    half = parts.shape[-1] // 2
+    angle = parts[:, :pairs].mul(math.pi * 2.0**-15)
+    radius = parts[:, half : half + pairs].add(2.0**15 + 0.5).mul_(2.0**-16).log_().mul_(-2.0).sqrt_()
     return torch.cat([radius * angle.cos(), radius * angle.sin()], -1)[:, :count]
