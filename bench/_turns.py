@@ -1,4 +1,4 @@
-"""What benchmarks share: ways timed in turns in one process, ratios of the same turn, and their rows."""
+"""What several benchmarks share: ways timed in turns in one process, ratios of the same turn, their rows."""
 
 import platform
 import statistics

@@ -13,12 +13,12 @@ the processor's, which are those of the clock where nothing else runs; other wor
 
 import argparse
 import math
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from _turns import spread
 from torch import Tensor, nn
 
 from epochal.core.tensors import random
@@ -114,7 +114,7 @@ def main() -> None:
             ]
             for way, times in taken.items():
                 ratios = [slow / fast for slow, fast in zip(taken["plain"], times, strict=True)]
-                lines.append(f"| {way} | {_range(times)} | {_range(ratios)} |")
+                lines.append(f"| {way} | {spread(times, '.2f')} | {spread(ratios, '.2f')} |")
             lines += ["", f"Counts that differ, of {apart.numel()}: {int((apart > 0).sum())}.", ""]
     place = describe(torch.device("cpu"), 1)
     about = (
@@ -127,10 +127,6 @@ def main() -> None:
     if not is_quick:
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(text)
-
-
-def _range(values: list[float]) -> str:
-    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 if __name__ == "__main__":

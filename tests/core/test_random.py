@@ -147,3 +147,16 @@ def test_the_global_generator_is_not_touched() -> None:
     random.normal(random.key(0, "init"), (100,))
     random.permutation(random.key(0, "order"), 100)
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("names", [(), ("flip",), ("crop rows", "crop columns", "flip")])
+def test_streams_at_once_are_streams_one_by_one(names: tuple[str, ...]) -> None:
+    one, several = random.key(3, "task", 5), random.key(torch.arange(4), "task", 5)
+    for key in (one, several):
+        found = random.streams(key, names)
+        assert found.shape == (*key.shape, len(names)) and found.dtype == torch.int64
+        for place, name in enumerate(names):
+            assert torch.equal(found[..., place], random.fold(key, name))
+    batched = torch.vmap(lambda key: random.streams(key, names))(several)
+    assert torch.equal(batched, random.streams(several, names))
+    assert torch.equal(random.streams(one, names), random.streams(several[:1] * 0 + one, names)[0])

@@ -310,6 +310,27 @@ def test_a_table_is_on_the_page_and_kept_with_the_findings(tmp_path: Path) -> No
         ResultTable(name="t", title="", columns=("a", "b"), rows=(("a",),))
 
 
+def test_many_findings_fold_their_sentences_and_keep_units_and_power_in_the_table(tmp_path: Path) -> None:
+    def page_with(num: int) -> str:
+        folder = tmp_path / str(num)
+        folder.mkdir()
+        path = Path(write(folder).rpartition(":")[0])
+        many = f"return [replace(found[0], claim=f'c{{k}}', unit='updates <later>', verdict='undecided', "
+        many += f"runs_needed=17) for k in range({num})]"
+        text = path.read_text().replace("return found[:2]", many)
+        path.write_text("from dataclasses import replace\n" + text)
+        study = conducted(resolve(find(f"{path}:tiny"), is_quick=True), folder, with_pages=True)
+        return (study.path / "report.html").read_text()
+
+    few, many = page_with(12), page_with(13)
+    assert "sentences</summary>" not in few and "<summary>As 13 sentences</summary>" in many
+    for page, num in ((few, 12), (many, 13)):
+        assert page.count('<p class="sentence undecided">') == num
+        # An estimate and a margin each.
+        assert page.count('<div class="soft unit">updates &lt;later&gt;</div>') == 2 * num
+        assert page.count("about 17 runs would decide with power 0.9</div>") == num
+
+
 def test_a_study_of_several_files_is_known_by_all_of_them() -> None:
     found = find("modular-grokking")
     assert found.path.is_dir()

@@ -154,3 +154,23 @@ def test_an_update_later_is_the_published_schedule_step_by_step(annealed: bool) 
     assert rate(fields, 0).item() == 0.0
     for step in range(1, 20):
         assert one_later(warm_up)(fields, step).item() == warm_up(fields, step - 1).item()
+
+
+def test_a_rate_falls_with_the_update_that_completes_its_period() -> None:
+    """49 times the reciprocal of 49 is less than 1; a step may be a number or a tensor of steps."""
+    periods = [float(period) for period in range(1, 200)]
+    fields = columns({"rate_decay_steps": periods, "rate_decay_factor": [0.5] * len(periods)})
+    for times in (1, 2, 3):
+        for place, period in enumerate(periods):
+            steps = torch.tensor([times * int(period) - 1, times * int(period)])[:, None, None]
+            found = step_decay(fields, steps)[:, place, 0]
+            torch.testing.assert_close(found, torch.tensor([2.0, 1.0]).double() / 2**times)
+            assert torch.equal(step_decay(fields, times * int(period))[place, 0], found[1])
+
+
+def test_many_steps_at_once_are_each_step_by_itself() -> None:
+    fields = columns(FIELDS | {"warmup_steps": [0, 7, 10, 49]})
+    rate = schedule(warm_up, cosine, step_decay)
+    together = rate(fields, torch.arange(STEPS)[:, None, None])
+    for step in range(STEPS):
+        assert torch.equal(together[step], rate(fields, step))

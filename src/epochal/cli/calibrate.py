@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from epochal.cli.app import RunArgument, RunsOption, app
-from epochal.cli.measure import MemberOption, StepOption, options_of
+from epochal.cli.llc_options import MemberOption, StepOption, llc_options
 
 
 @app.command()
@@ -30,7 +30,7 @@ def calibrate(
     from epochal.store.catalog import find_run
 
     found = load(find_run(run, runs_folder(runs)))
-    content = calibrate_run(found, options_of(words), member=member, step=step, tolerance=tolerance)
+    content = calibrate_run(found, llc_options(words), member=member, step=step, tolerance=tolerance)
     if as_json:
         typer.echo(json.dumps(content, indent=2))
         return

@@ -15,9 +15,6 @@ MOST_PLACES = 16
 MOST_ROWS = 40
 """A longer table is shown by its last step; the file and --json have all of it."""
 
-MemberOption = Annotated[int | None, typer.Option("--member", help="Which; default the first.")]
-StepOption = Annotated[int | None, typer.Option("--step", help="Which snapshot; default the last.")]
-
 
 @app.command()
 def probe(
@@ -93,21 +90,6 @@ def _options(names: Sequence[str], words: Sequence[str]) -> dict[str, dict[str, 
         if option in options[name]:
             raise UserError(f"{setting} is set twice; give it once")
         options[name][option] = value
-    return options
-
-
-def options_of(words: list[str] | None) -> dict[str, object]:
-    """``OPTION=VALUE`` words.
-
-    Raises:
-        UserError: a word of another form.
-    """
-    options: dict[str, object] = {}
-    for word in words or []:
-        name, is_there, value = word.partition("=")
-        if not is_there:
-            raise UserError(f"{word} is no OPTION=VALUE, such as n_beta=100")
-        options[name.removeprefix("llc.")] = value
     return options
 
 

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from epochal.cli.app import JsonOption, RunArgument, RunsOption, app, print_table
-from epochal.cli.measure import MemberOption, StepOption, numbers_of, options_of
+from epochal.cli.llc_options import MemberOption, StepOption, llc_options
+from epochal.cli.measure import numbers_of
 
 SHOWN = 3
 """Of the largest and of the smallest, per row of the table."""
@@ -41,7 +42,7 @@ def influences(
     chosen = (numbers_of("of", of), numbers_of("on", on))
     with progress_bar("influences") as advance:
         seen = influences_of_run(
-            found, options_of(words), of=chosen[0], on=chosen[1], is_correlation=not covariance,
+            found, llc_options(words), of=chosen[0], on=chosen[1], is_correlation=not covariance,
             member=member, step=step, progress=advance,
         )  # fmt: skip
     _say(seen, "of", "on", as_json)
@@ -69,7 +70,7 @@ def susceptibilities(
     chosen = numbers_of("examples", examples)
     with progress_bar("susceptibilities") as advance:
         seen = susceptibilities_of_run(
-            found, options_of(words), examples=chosen, member=member, step=step, progress=advance
+            found, llc_options(words), examples=chosen, member=member, step=step, progress=advance
         )
     _say(seen, "block", "example", as_json)
 

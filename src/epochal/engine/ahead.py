@@ -19,7 +19,7 @@ SPAN = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given:
+class AtStep:
     """Of one step: the key of the update, that of its batch, and the learning rate, per member."""
 
     key: Key
@@ -33,19 +33,19 @@ class Ahead:
     def __init__(self, program: Program, columns: dict[str, Float[Tensor, "M 1"]]) -> None:
         self._program, self._columns = program, columns
         self._first = -1
-        self._span: list[Given] = []
+        self._span: list[AtStep] = []
 
-    def at(self, step: int) -> Given:
+    def at(self, step: int) -> AtStep:
         """Of the update after ``step`` completed ones."""
         first = step - step % SPAN
         if first != self._first:
             self._first, self._span = first, self._made(first)
         return self._span[step - first]
 
-    def _made(self, first: int) -> list[Given]:
+    def _made(self, first: int) -> list[AtStep]:
         seeds = self._program.fields["seed"].expand(SPAN, -1)
         steps = torch.arange(first, first + SPAN, device=seeds.device)[:, None]
         keys = random.key(seeds, "step", steps.expand_as(seeds))
         rates = self._program.learning_rate(self._columns, steps[..., None]).expand(SPAN, -1, -1)
         each = zip(keys, random.fold(keys, "task"), rates, strict=True)
-        return [Given(key=key, batch_key=batch, learning_rate=rate) for key, batch, rate in each]
+        return [AtStep(key=key, batch_key=batch, learning_rate=rate) for key, batch, rate in each]

@@ -12,7 +12,7 @@ from epochal.core.tensors.lesson import Lesson
 from epochal.core.tensors.precision import wide
 from epochal.core.tensors.rule import Pass, Surrogates, gradient_of, is_learning, next_memory, surrogate_of
 from epochal.core.tensors.transform import Context
-from epochal.engine.ahead import Ahead, Given
+from epochal.engine.ahead import Ahead, AtStep
 from epochal.engine.order import BatchOrder
 from epochal.engine.population import Population
 from epochal.engine.program import Program
@@ -35,17 +35,17 @@ class Stepper:
         """From ``population.step`` to the next step."""
         program, step = self._program, population.step
         population.last_update = None  # so that its memory is free for this one's passes
-        given = self._ahead.at(step)
+        now = self._ahead.at(step)
         buffers_before = population.buffers.clone()  # a training pass updates them in place
-        found = self._passes.gradient(population, self._order.indices(step), self._columns, given)
+        found = self._passes.gradient(population, self._order.indices(step), self._columns, now)
         with torch.no_grad():
             context = Context(
                 flat=population.flat,
                 initial=population.initial,
                 layout=program.network.layout,
                 fields=self._columns,
-                learning_rate=given.learning_rate,
-                key=given.key,
+                learning_rate=now.learning_rate,
+                key=now.key,
                 step=step - population.optimizer_start,
             )
             delta, population.optimizer = program.transform.update(
@@ -66,7 +66,7 @@ class _Together:
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._fields = _Columns(program.fields)
+        self._fields = _Stacked(program.fields)
         task, of_member, fields_of = program.task, surrogate_of(program.rule), self._fields.of_member
 
         def batch(index: Int64[Tensor, " B"], fields: tuple[Tensor, ...], key: Int64[Tensor, ""]) -> Batch:
@@ -94,10 +94,10 @@ class _Together:
         population: Population,
         indices: Int64[Tensor, "M B"],
         columns: dict[str, Float[Tensor, "M 1"]],
-        given: Given,
+        now: AtStep,
     ) -> Pass:
-        network, fields, key = self._program.network, self._fields.stacked, given.key
-        batch = self._batches(indices, fields, given.batch_key)
+        network, fields, key = self._program.network, self._fields.stacked, now.key
+        batch = self._batches(indices, fields, now.batch_key)
         buffers = _following_once(population.buffers)
 
         def surrogates(flat: Tensor) -> Any:  # [M, P]; jaxtyping here would be evaluated at every update
@@ -108,7 +108,7 @@ class _Together:
         return gradient_of(self._program.rule, surrogates, population.flat, columns, key)
 
 
-class _Columns:
+class _Stacked:
     """Fields as a matrix per format: ``vmap`` takes as long over an argument as over an operation, and a
     member has forty fields."""
 
@@ -142,9 +142,9 @@ class _InTurn:
         population: Population,
         indices: Int64[Tensor, "M B"],
         columns: dict[str, Float[Tensor, "M 1"]],
-        given: Given,
+        now: AtStep,
     ) -> Pass:
-        key, batch_key = given.key, given.batch_key
+        key, batch_key = now.key, now.batch_key
         passes = [
             gradient_of(
                 self._program.rule,

@@ -134,7 +134,7 @@ class _Chosen:
         self._experiment = experiment
         self._request = request
         self._updates = num_members * request.spec.max_steps
-        self._executors: dict[str, InProcess] = {}
+        self._executors: dict[tuple[str, bool], InProcess] = {}
         self.gains_from_processes: dict[str, bool] = {}
         self.measured: list[dict[str, Any]] = []
         self.notes: list[str] = []
@@ -162,7 +162,7 @@ class _Chosen:
         return [(part, executor if len(part) > 1 else "loop") for part in parts]
 
     def _executor(self, kind: str, part: list[int], trial: Trial) -> InProcess:
-        """What is known of such members, or was measured of their kind: once, on a throwaway pack."""
+        """What is known of such members, or was measured once of their kind and size, on a throwaway pack."""
         in_process: InProcess = "loop" if trial.is_large else KNOWN.get(kind, "loop")
         among: set[Executor] = {"vmap", "loop"} if kind not in KNOWN and len(part) > 1 else {in_process}
         spec = self._request.spec
@@ -170,8 +170,9 @@ class _Chosen:
             among.add("processes")
         if len(among) == 1:
             return in_process
-        if kind in self._executors:
-            return self._executors[kind]
+        known = (kind, trial.is_large)
+        if known in self._executors:
+            return self._executors[known]
         members = tuple(self._request.members[number] for number in part)
         num_workers = min(workers(spec.threads), len(self._request.members))
         timed: Timed = time_executors(self._experiment.build(members), among, num_workers)
@@ -179,17 +180,17 @@ class _Chosen:
             self.notes.append(
                 f"model={kind} cannot be batched over members ({timed.problem}); they train in turn"
             )
-        self._executors[kind] = faster_in_process(timed.seconds)
+        self._executors[known] = faster_in_process(timed.seconds)
         self.gains_from_processes[kind] = is_faster_side_by_side(timed.seconds)
         self.measured.append(
             {
                 "model": kind,
                 "members": len(members),
-                "chosen": "processes" if self.gains_from_processes[kind] else self._executors[kind],
+                "chosen": "processes" if self.gains_from_processes[kind] else self._executors[known],
                 "seconds_per_update": {n: float(f"{value:.3g}") for n, value in timed.seconds.items()},
             }
         )
-        return self._executors[kind]
+        return self._executors[known]
 
     def _is_long(self, trial: Trial) -> bool:
         return trial.seconds * self._updates >= LONG_SECONDS and len(self._request.members) > 1

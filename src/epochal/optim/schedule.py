@@ -35,7 +35,7 @@ def warm_up(fields: Columns, step: Steps) -> Rates:
     The first update already moves. Power et al. 2022 and what follows them use ``step / warmup_steps``,
     whose first update has rate zero: that is ``one_later(warm_up)``.
     """
-    ramp = (step + 1) / fields["warmup_steps"].clamp(min=1)
+    ramp = _over(step + 1, fields["warmup_steps"].clamp(min=1))
     return ramp.clamp(max=1.0)
 
 
@@ -64,7 +64,7 @@ def step_decay(fields: Columns, step: Steps) -> Rates:
     ``rate_decay_steps`` = 0 or a factor of 1: no decay. Source: ``torch.optim.lr_scheduler.StepLR``.
     """
     steps = fields["rate_decay_steps"]
-    times = torch.where(steps > 0, torch.floor(step / steps.clamp(min=1)), 0.0)
+    times = torch.where(steps > 0, torch.floor(_over(step, steps.clamp(min=1))), 0.0)
     # Not a power: its last digit depends on the place of a number in the tensor.
     return torch.exp(times * torch.log(fields["rate_decay_factor"]))
 
@@ -76,6 +76,11 @@ def one_later(factor: Factor) -> Factor:
     optimiser, and every later step number is one higher.
     """
     return partial(_shifted, factor)
+
+
+def _over(steps: Steps, length: Float[Tensor, "M 1"]) -> Rates:
+    """True division: a Python number over a tensor is a product with the reciprocal, so that 49 / 49 < 1."""
+    return torch.as_tensor(steps, device=length.device) / length
 
 
 def _shifted(factor: Factor, fields: Columns, step: Steps) -> Rates:

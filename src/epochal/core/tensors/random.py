@@ -44,7 +44,7 @@ def fold(key: Key, value: int | str | Int64[Tensor, "*keys"]) -> Key:
 
 def streams(key: Key, names: Sequence[str]) -> Int64[Tensor, "*keys S"]:
     """``fold(key, name)`` for each of the names, at once."""
-    values = torch.tensor([_name_bits(name) for name in names], device=key.device)
+    values = _named(tuple(names), key.device)
     each = key[..., None].expand(*key.shape, len(names))
     return fold(each, values.expand_as(each))
 
@@ -125,6 +125,13 @@ def _offsets(count: int, device: torch.device) -> Int64[Tensor, " N"]:
 @lru_cache(maxsize=8)
 def _kept_offsets(count: int, device: torch.device) -> Int64[Tensor, " N"]:
     return torch.arange(1, count + 1, device=device).mul_(_GOLDEN)
+
+
+@lru_cache(maxsize=32)
+def _named(names: tuple[str, ...], device: torch.device) -> Int64[Tensor, " S"]:
+    """Filled on the device: a copy from the host would wait for it."""
+    values = [torch.full((1,), _name_bits(name), dtype=torch.int64, device=device) for name in names]
+    return torch.cat(values) if values else torch.empty(0, dtype=torch.int64, device=device)
 
 
 MOST_KEPT = 2**20

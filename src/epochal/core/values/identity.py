@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 
 SEMANTICS = 1
-"""Raised whenever the same spec would train differently; part of every identity."""
+"""Part of every identity. From the first release on it is raised when the same spec would train differently."""
 
 
 def digest(value: object) -> str:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from epochal.core.tensors.tap import SILENT, Tap
 from epochal.core.values.errors import UserError
 from epochal.models.attention import causal_attention
-from epochal.models.dense import dense, on_rows
+from epochal.models.dense import dense
 
 Norm = Literal["none", "pre", "post", "input"]
 Activation = Literal["relu", "gelu"]
@@ -161,7 +161,10 @@ class Block(nn.Module):
         h = h + tap.dropout(f"{site}.attended", attended, self.dropout)
         h = self.norm_attention(h) if post and self.norm_attention else h
         inner = self.norm_mlp(h) if pre and self.norm_mlp else h
-        hidden = on_rows(self.activation, tap.before(f"{site}.mlp", dense(self.up, inner)))
+        hidden = tap.before(f"{site}.mlp", dense(self.up, inner))
+        # In the shape of the products before and after it: compiled it is part of their kernels then, and a
+        # step of MIML's transformer takes 15 ms instead of 24.
+        hidden = self.activation(hidden.flatten(0, 1)).reshape(hidden.shape)
         hidden = tap(f"{site}.mlp", hidden)
         h = h + tap.dropout(f"{site}.down", dense(self.down, hidden), self.dropout_mlp)
         h = self.norm_mlp(h) if post and self.norm_mlp else h
