@@ -315,7 +315,7 @@ def test_many_findings_fold_their_sentences_and_keep_units_and_power_in_the_tabl
         folder = tmp_path / str(num)
         folder.mkdir()
         path = Path(write(folder).rpartition(":")[0])
-        many = f"return [replace(found[0], claim=f'c{{k}}', unit='updates <later>', verdict='undecided', "
+        many = "return [replace(found[0], claim=f'c{k}', unit='updates <later>', verdict='undecided', "
         many += f"runs_needed=17) for k in range({num})]"
         text = path.read_text().replace("return found[:2]", many)
         path.write_text("from dataclasses import replace\n" + text)

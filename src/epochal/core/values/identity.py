@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 
 SEMANTICS = 1
-"""Part of every identity. From the first release on it is raised when the same spec would train differently."""
+"""Part of every identity; from the first release on raised when the same spec would train differently."""
 
 
 def digest(value: object) -> str:
