@@ -46,8 +46,8 @@ def test_both_presets_measure_local_complexity_as_the_source_does() -> None:
         ("adversarial-mlp", 50, [0.05, 0.1, 0.5, 1.0, 5.0], True),
     ):
         spec = find("images").request({"data": "digits"}, preset).spec
-        for split in ("train", "val", "random"):
-            options: dict[str, Any] = spec.options_of(f"local_complexity@{split}")
+        for split, label in (("train", ""), ("val", "@val"), ("random", "@random")):
+            options: dict[str, Any] = spec.options_of(f"local_complexity{label}")
             assert (options.get("split", "train"), options["form"]) == (split, "published")
             assert options.get("vertices", 40) == vertices
             assert list(options.get("radius", [0.005])) == radii and options.get("logits", False) is logits

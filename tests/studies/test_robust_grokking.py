@@ -134,7 +134,7 @@ def test_phases_are_those_of_a_search_over_all_triples() -> None:
 )
 def test_three_phases(shape: tuple[float, float, float], expected: str) -> None:
     runs = runs_of(
-        lambda r, s: member(r, s, local_complexity_total_at_train=complexity(s, *shape)), "mlp", num=8
+        lambda r, s: member(r, s, local_complexity_total=complexity(s, *shape)), "mlp", num=8
     )
     assert verdicts(three_phases(runs, "mlp")) == [expected]
 
@@ -143,7 +143,7 @@ def test_batch_norm_can_flatten_the_phases() -> None:
     def make(role: str, seed: int) -> MemberRun:
         depth = 0.3 if role == "resnet_batchnorm" else 1.0
         return member(
-            role, seed, local_complexity_total_at_train=complexity(seed + len(role), depth, depth, depth)
+            role, seed, local_complexity_total=complexity(seed + len(role), depth, depth, depth)
         )
 
     assert verdicts(under_batch_norm(runs_of(make, "resnet", "resnet_batchnorm"))) == ["supported"]
@@ -162,7 +162,7 @@ def test_the_quick_form_has_batch_norm_on_and_off_and_nothing_else_differs() -> 
     def make(role: str, seed: int) -> MemberRun:
         depth = 1.0 if role == "small_resnet_batchnorm" else 0.3
         curve = complexity(seed + len(role), depth, depth, depth)
-        return member(role, seed, local_complexity_total_at_train=curve, **accuracies(seed, 0.0))
+        return member(role, seed, local_complexity_total=curve, **accuracies(seed, 0.0))
 
     runs = runs_of(make, "small_resnet", "small_resnet_batchnorm")
     assert verdicts(under_batch_norm(runs)) == ["refuted"]
@@ -175,7 +175,7 @@ def test_the_last_descent_comes_with_the_rise_or_does_not() -> None:
         return runs_of(
             lambda r, s: member(
                 r, s, **accuracies(s, 0.5, late),
-                local_complexity_total_at_train=complexity(s, 1.0, 0.8, 1.0, late + shift),
+                local_complexity_total=complexity(s, 1.0, 0.8, 1.0, late + shift),
             ),
             "mlp", num=12,
         )  # fmt: skip
@@ -184,7 +184,7 @@ def test_the_last_descent_comes_with_the_rise_or_does_not() -> None:
     assert together(make(2.8, 0.7), "mlp")[0].verdict == "refuted"
     flat = runs_of(
         lambda r, s: member(
-            r, s, **accuracies(s, 0.0), local_complexity_total_at_train=complexity(s, 0, 0, 0)
+            r, s, **accuracies(s, 0.0), local_complexity_total=complexity(s, 0, 0, 0)
         ),
         "mlp",
     )
@@ -245,7 +245,7 @@ def test_the_whole_analysis_of_planted_runs() -> None:
             role,
             seed,
             **accuracies(seed, 0.5),
-            local_complexity_total_at_train=complexity(seed, 1.0, 0.8, 1.0),
+            local_complexity_total=complexity(seed, 1.0, 0.8, 1.0),
         )
 
     made = list(robust_grokking.analyse(runs_of(make, "mlp", "mlp_pgd", num=8)))

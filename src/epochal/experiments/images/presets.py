@@ -55,15 +55,19 @@ SHORTCUT = {
 }
 """What the source's two presets share. It measures the penalty on training images, as ``irm`` does; that of
 held-out ones, and of environments that differ in nothing, stand beside it."""
-COMPLEXITY_SPLITS = ("train", "val", "random")
-COMPLEXITY_PROBES = ",".join(f"local_complexity@{split}" for split in COMPLEXITY_SPLITS)
+COMPLEXITY = {
+    "train": "local_complexity",
+    "val": "local_complexity@val",
+    "random": "local_complexity@random",
+}
+COMPLEXITY_PROBES = ",".join(COMPLEXITY.values())
 
 
 def complexity_of(**options: object) -> dict[str, object]:
     """The published form of local complexity on training, validation and random points."""
     return {
-        f"probe_options.local_complexity@{split}.{name}": value
-        for split in COMPLEXITY_SPLITS
+        f"probe_options.{probe}.{name}": value
+        for split, probe in COMPLEXITY.items()
         for name, value in {"split": split, "form": "published", **options}.items()
     }
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from epochal.core.values.study import Arm
 
 SEEDS, QUICK = "100:105", "70:76"
-SPLITS = ("train", "val", "random")
-IMAGE_PROBES = "loss,accuracy,weight_norm,robust_accuracy,llc,hessian," + ",".join(
-    f"local_complexity@{split}" for split in SPLITS
-)
-TOKEN_PROBES = "loss,accuracy,weight_norm,llc,hessian,local_complexity@train,local_complexity@val"
+SPLITS = {"train": "", "val": "@val", "random": "@random"}
+"""Points of local complexity, and the label of the probe that measures there."""
+COMPLEXITY_PROBES = ",".join(f"local_complexity{label}" for label in SPLITS.values())
+IMAGE_PROBES = f"loss,accuracy,weight_norm,robust_accuracy,llc,hessian,{COMPLEXITY_PROBES}"
+TOKEN_PROBES = "loss,accuracy,weight_norm,llc,hessian,local_complexity,local_complexity@val"
 
 
 def options(**given: object) -> dict[str, object]:
@@ -26,7 +26,7 @@ def options(**given: object) -> dict[str, object]:
     made: dict[str, object] = {}
     for name, value in given.items():
         probe, _, option = name.partition("__")
-        labels = [f"@{split}" for split in SPLITS] if probe == "local_complexity" else [""]
+        labels = list(SPLITS.values()) if probe == "local_complexity" else [""]
         made |= {f"probe_options.{probe}{label}.{option}": value for label in labels}
     return made
 
@@ -67,9 +67,9 @@ SMALL_TOKENS: Mapping[str, object] = {
     **TOKENS,
     "modulus": 31, "width": 48, "train_fraction": 0.6, "weight_decay": 1.5, "max_steps": 800,
     "record_every": 20, "seed": QUICK, "probe_every.llc": 80, "probe_every.hessian": 80,
-    "probe_options.local_complexity@train.samples": 100, "probe_options.local_complexity@val.samples": 100,
-    "probe_options.local_complexity@train.vertices": 20, "probe_options.local_complexity@val.vertices": 20,
-    "probe_options.local_complexity@train.radius": 0.05, "probe_options.local_complexity@val.radius": 0.05,
+    "probe_options.local_complexity.samples": 100, "probe_options.local_complexity@val.samples": 100,
+    "probe_options.local_complexity.vertices": 20, "probe_options.local_complexity@val.vertices": 20,
+    "probe_options.local_complexity.radius": 0.05, "probe_options.local_complexity@val.radius": 0.05,
     "probe_options.llc.chains": 3, "probe_options.llc.step_size": 1e-4,
     "probe_options.llc.gamma": 2000.0, "probe_options.llc.n_beta": 90.0,
     "probe_options.llc.draws": 150, "probe_options.llc.burn_in": 40, "probe_options.llc.batch_size": 128,
@@ -96,9 +96,7 @@ SMALL_RESNET: Mapping[str, object] = {
     "data": "digits", "n_train": 200, "normalization": "raw", "width": 4,
     "batch_size": 50, "learning_rate": 2e-3, "max_steps": 400, "record_every": "log:5", "epsilon": 0.1,
     "seed": QUICK,
-    "probes": "loss,accuracy,weight_norm,robust_accuracy," + ",".join(
-        f"local_complexity@{split}" for split in SPLITS
-    ),
+    "probes": f"loss,accuracy,weight_norm,robust_accuracy,{COMPLEXITY_PROBES}",
     **options(
         local_complexity__radius=0.1, local_complexity__vertices=20, local_complexity__samples=200,
         local_complexity__form="independent", robust_accuracy__samples=200, robust_accuracy__check_samples=0,
@@ -107,7 +105,7 @@ SMALL_RESNET: Mapping[str, object] = {
 """The full form's network at a quarter of its width: the MLP has no place for batch norm. Neither the
 coefficient nor the Hessian, which would take most of the time."""
 
-SPLIT_OPTIONS = {f"probe_options.local_complexity@{split}.split": split for split in SPLITS}
+SPLIT_OPTIONS = {f"probe_options.local_complexity{label}.split": split for split, label in SPLITS.items()}
 
 ARMS: Mapping[str, Arm] = {
     "resnet": resnet(),

@@ -57,7 +57,7 @@ def _curves(kind: str, role: str) -> list[tuple[str, str]]:
         case "accuracy":
             return [(course.words[0], course.first), (course.words[1], course.then)]
         case "complexity":
-            return [(f"{split} points", TOTAL + split) for split in SPLITS]
+            return [(f"{split} points", TOTAL + label) for split, label in SPLITS.items()]
         case _:
             return [("LLC, settled", "llc")]
 

@@ -14,7 +14,7 @@ from epochal.studies.robust_grokking.claims import FEWEST, above, unknown
 from epochal.studies.robust_grokking.curves import Array, between, curve, has
 from epochal.studies.robust_grokking.robustness import rises
 
-TOTAL = "local_complexity_total@"
+TOTAL = "local_complexity_total"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ def phases(steps: Array, values: Array) -> Phases:
 
 def of_run(run: MemberRun, split: str) -> Phases | None:
     """None where fewer than four positive records leave nothing to look for."""
-    steps, values = curve(run, TOTAL + split)
+    steps, values = curve(run, TOTAL + SPLITS[split])
     positive = values > 0
     return phases(steps[positive], values[positive]) if positive.sum() >= 4 else None
 
@@ -55,7 +55,7 @@ def three_phases(runs: StudyRuns, role: str) -> list[Finding]:
     """For each kind of points: the smallest of the three changes, as a factor, by t over seeds."""
     made, factor = [], runs.margin("phase")
     for split in SPLITS:
-        members = [run for run in runs[role].runs if has(run, TOTAL + split)]
+        members = [run for run in runs[role].runs if has(run, TOTAL + SPLITS[split])]
         found = [one for run in members if (one := of_run(run, split)) is not None]
         if not members:
             continue
@@ -88,7 +88,7 @@ def together(runs: StudyRuns, role: str) -> list[Finding]:
     """The last descent at training points and the late rise: at the same time, coupled from run to run."""
     course, least = COURSES[role], math.log(runs.margin("phase"))
     members = runs[role].runs
-    if not all(has(run, f"{TOTAL}train") for run in members):
+    if not all(has(run, TOTAL) for run in members):
         return []
     found = [of_run(run, "train") for run in members]
     falls = [one.last_half if one and one.least >= least else (last(run), math.inf)
@@ -120,7 +120,7 @@ def decades(times: Array) -> Array:
 
 
 def last(run: MemberRun) -> float:
-    return float(curve(run, f"{TOTAL}train")[0][-1])
+    return float(curve(run, TOTAL)[0][-1])
 
 
 def under_batch_norm(runs: StudyRuns) -> list[Finding]:
