@@ -106,6 +106,14 @@ def test_chosen_members_lose_the_fields_in_which_they_agree(tmp_path: Path) -> N
             only(run, wanted)
 
 
+def test_a_field_that_all_members_share_keeps_all_or_none(tmp_path: Path) -> None:
+    run = nine(tmp_path)
+    run = FakeRun(**{**run.__dict__, "spec": {**run.spec, "fields": {"model": "transformer", "modulus": 97}}})
+    assert len(only(run, {"model": "transformer", "modulus": "97"}).members) == len(run.members)
+    with pytest.raises(UserError, match="--only modulus=31: no member of .* has it; there is 97"):
+        only(run, {"modulus": "31"})
+
+
 def test_curves_have_a_panel_per_value_of_a_field(tmp_path: Path) -> None:
     run = only(nine(tmp_path), {"optimizer": "adam", "learning_rate": "0.1"})
     spec = figures.find("accuracy").of(run, {"panels": "train_fraction"})

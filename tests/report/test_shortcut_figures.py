@@ -100,7 +100,7 @@ def test_what_is_not_there_is_told_with_the_remedy(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=f"epochal probe .* {command}"):
             figures.find(name).of(short_run(tmp_path), {})
     run = with_images(planted(tmp_path))
-    with pytest.raises(UserError, match="no images of member 0; take one of"):
+    with pytest.raises(UserError, match="no images of member 0, only of"):
         figures.find("examples").of(run, {})
     with pytest.raises(UserError, match="num=3 is not 1 to 2"):
         figures.find("examples").of(run, {"member": "1", "num": "3"})

@@ -133,18 +133,14 @@ def test_phases_are_those_of_a_search_over_all_triples() -> None:
     ],
 )
 def test_three_phases(shape: tuple[float, float, float], expected: str) -> None:
-    runs = runs_of(
-        lambda r, s: member(r, s, local_complexity_total=complexity(s, *shape)), "mlp", num=8
-    )
+    runs = runs_of(lambda r, s: member(r, s, local_complexity_total=complexity(s, *shape)), "mlp", num=8)
     assert verdicts(three_phases(runs, "mlp")) == [expected]
 
 
 def test_batch_norm_can_flatten_the_phases() -> None:
     def make(role: str, seed: int) -> MemberRun:
         depth = 0.3 if role == "resnet_batchnorm" else 1.0
-        return member(
-            role, seed, local_complexity_total=complexity(seed + len(role), depth, depth, depth)
-        )
+        return member(role, seed, local_complexity_total=complexity(seed + len(role), depth, depth, depth))
 
     assert verdicts(under_batch_norm(runs_of(make, "resnet", "resnet_batchnorm"))) == ["supported"]
 
@@ -183,9 +179,7 @@ def test_the_last_descent_comes_with_the_rise_or_does_not() -> None:
     assert verdicts(together(make(3.0), "mlp")) == ["supported", "supported"]
     assert together(make(2.8, 0.7), "mlp")[0].verdict == "refuted"
     flat = runs_of(
-        lambda r, s: member(
-            r, s, **accuracies(s, 0.0), local_complexity_total=complexity(s, 0, 0, 0)
-        ),
+        lambda r, s: member(r, s, **accuracies(s, 0.0), local_complexity_total=complexity(s, 0, 0, 0)),
         "mlp",
     )
     none = together(flat, "mlp")

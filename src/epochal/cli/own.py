@@ -21,7 +21,7 @@ def new(
 
     chosen = next((known for known in KINDS if known == kind), None)
     if chosen is None:
-        raise UserError(f"epochal new {kind}: the kinds are {' and '.join(KINDS)}{did_you_mean(kind, KINDS)}")
+        raise UserError(f"epochal new {kind}: no such kind{did_you_mean(kind, KINDS)}")
     path, named = write_new(chosen, name, Path(), force=force)
     subject = f"./{path}:{named}"
     uses = {

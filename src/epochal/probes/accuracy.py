@@ -8,7 +8,7 @@ from torch import Tensor
 from epochal.core.tensors.positions import all_of
 from epochal.core.tensors.probe import probe
 from epochal.core.tensors.view import GivenView, View
-from epochal.probes.splits.options import SplitOptions, of_a_split
+from epochal.probes.splits.options import SplitOptions
 
 
 def _columns(options: SplitOptions) -> tuple[str, ...]:
@@ -23,7 +23,6 @@ def _columns(options: SplitOptions) -> tuple[str, ...]:
     null="1 / number of classes, for guesses",
     cost="one forward pass over both splits, shared with loss",
     source="top-1 accuracy; among equal logits the first class counts as the prediction",
-    requires=of_a_split("accuracy"),
 )
 def accuracy(options: SplitOptions, view: View) -> dict[str, Tensor]:
     """In [0, 1], over a whole split in evaluation mode; right is an answer that is right at all positions."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from epochal.core.tensors.probe import probe
 from epochal.core.tensors.view import GivenView, View
 from epochal.objectives.cross_entropy import negative_log_likelihood
-from epochal.probes.splits.options import SplitOptions, of_a_split
+from epochal.probes.splits.options import SplitOptions
 
 
 def _columns(options: SplitOptions) -> tuple[str, ...]:
@@ -24,7 +24,6 @@ def _columns(options: SplitOptions) -> tuple[str, ...]:
     null="log(number of classes), for uniform predictions",
     cost="one forward pass over both splits, shared with accuracy",
     source="mean negative log-likelihood, summed in float64",
-    requires=of_a_split("loss"),
 )
 def loss(options: SplitOptions, view: View) -> dict[str, Tensor]:
     """Mean over a split in evaluation mode, over all positions of its answers; 0 where certain and right."""

@@ -41,7 +41,11 @@ def rows_of(
     own = rows.filter(pl.col("member") == member)
     if not len(own):
         there = rows["member"].unique(maintain_order=True).to_list()
-        raise UserError(f"{run.name} has no {what} of member {member}; take one of {there}"[:200])
+        known = ", ".join(map(str, there[:20]))
+        raise UserError(
+            f"{run.name} has no {what} of member {member}, only of {known}; measure it by "
+            f"epochal probe {run.name} {probe} --members {member}"
+        )
     return {
         step: own.filter(pl.col("step") == step).row(0, named=True)
         for step in chosen_steps(steps, own["step"].to_list())

@@ -1,6 +1,7 @@
 """Some members of a population, by their fields."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import polars as pl
 
@@ -17,13 +18,13 @@ def only(run: RunLike, wanted: Mapping[str, str]) -> RunLike:
     Fields in which these no longer differ are left out, so that nothing is drawn or pooled over them.
 
     Raises:
-        UserError: a field that does not vary, a value that is none, or no such member.
+        UserError: no such field, a value that is none, or no such member.
     """
     if not wanted:
         return run
     keep = pl.Series("keep", [True] * len(run.members))
     for field, text in wanted.items():
-        values = run.members[check_field(run, field)].to_list()
+        values = _values(run, field)
         try:
             chosen = {comparable(value) for value in [*expand(text, numeric=True), text]}
         except ValueError as error:
@@ -51,3 +52,13 @@ def only(run: RunLike, wanted: Mapping[str, str]) -> RunLike:
         is_done=run.is_done,
         parts=parts_of(run),
     )
+
+
+def _values(run: RunLike, field: str) -> list[Any]:
+    """A field's value in every member, where they differ and where they do not."""
+    if field in run.members.columns and field not in FIXED:
+        return run.members[field].to_list()
+    shared = run.spec.get("fields", {})
+    if field in shared:
+        return [shared[field]] * len(run.members)
+    return run.members[check_field(run, field)].to_list()

@@ -124,6 +124,13 @@ class ConfiguredProbe:
         Raises:
             UserError: it cannot; what is missing, and the remedy.
         """
+        for field in ("split", "splits"):
+            if getattr(self.options, field, "") == "test" and task is not None and not task.size("test"):
+                other = ", val or both" if field == "splits" else " or val"
+                raise UserError(
+                    f"probe_options.{self.name}.{field}=test, and these data have no test split: choose "
+                    f"train{other}"
+                )
         if self.probe.requires:
             self.probe.requires(self.options, task)
 

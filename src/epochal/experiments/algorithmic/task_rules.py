@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 LARGEST_TABLE = 2**61
 """Equations that can be numbered with room for a mark; 31^12 are fewer."""
 
-LARGEST_SET = 2**24
+LARGEST_SET = 2**21
 """Training or validation equations of a member; each is a number of 8 bytes."""
 
 

@@ -1,12 +1,10 @@
 """Which splits a probe of training and validation data measures."""
 
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from epochal.core.tensors.task import Split
-from epochal.core.values.errors import UserError
 from epochal.core.values.options import Options
 
 
@@ -20,16 +18,3 @@ class SplitOptions(Options):
     @property
     def chosen(self) -> tuple[Split, ...]:
         return ("train", "val") if self.splits == "both" else (self.splits,)
-
-
-def of_a_split(probe: str) -> Callable[[SplitOptions, Any], None]:
-    """Examples in the splits that are asked for."""
-
-    def check(options: SplitOptions, task: Any) -> None:
-        if options.splits == "test" and not task.size("test"):
-            raise UserError(
-                f"probe_options.{probe}.splits=test, and these data have no test split: choose train, val or "
-                "both"
-            )
-
-    return check

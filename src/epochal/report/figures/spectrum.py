@@ -47,7 +47,10 @@ def spectrum(run: RunLike, options: SpectrumOptions) -> FigureSpec:
     rows = rows_with(run, [COLUMN], PROBE, options.table)
     there = rows["member"].unique(maintain_order=True).to_list()
     if missing := [m for m in options.members if m not in there]:
-        raise UserError(f"{run.name} has no spectrum of member {missing[0]}, only of {_listed(there)}")
+        raise UserError(
+            f"{run.name} has no spectrum of member {missing[0]}, only of {_listed(there)}; "
+            f"measure it by epochal probe {run.name} {PROBE} --members {missing[0]}"
+        )
     chosen = list(options.members or there[:MAX_PANELS])
     highest = int(rows[COLUMN].list.len().max() or 0) - 1  # type: ignore[arg-type]
     if not 0 <= options.lowest <= highest:
