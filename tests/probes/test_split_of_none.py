@@ -7,7 +7,8 @@ from epochal.experiments.catalog import find
 
 ASKED = {
     "local_complexity": "split", "segment_density": "split", "robust_accuracy": "split", "hessian": "split",
-    "gradient_noise_scale": "split", "irm": "split", "groups": "split", "accuracy": "splits", "loss": "splits",
+    "gradient_noise_scale": "split", "irm": "split", "groups": "split", "accuracy": "splits",
+    "loss": "splits",
 }  # fmt: skip
 
 

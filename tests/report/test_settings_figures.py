@@ -110,7 +110,7 @@ def test_a_field_that_all_members_share_keeps_all_or_none(tmp_path: Path) -> Non
     run = nine(tmp_path)
     run = FakeRun(**{**run.__dict__, "spec": {**run.spec, "fields": {"model": "transformer", "modulus": 97}}})
     assert len(only(run, {"model": "transformer", "modulus": "97"}).members) == len(run.members)
-    with pytest.raises(UserError, match="--only modulus=31: no member of .* has it; there is 97"):
+    with pytest.raises(UserError, match=r"--only modulus=31: no member of .* has it; there is 97"):
         only(run, {"modulus": "31"})
 
 
