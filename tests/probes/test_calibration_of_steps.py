@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -65,7 +66,12 @@ def test_an_estimate_says_how_far_its_steps_lift_it() -> None:
     share = 0.5 * 100 * CURVATURES / stiff
     exact = float((share / (1 - 2e-3 * stiff / 4)).sum() / share.sum()) - 1
     assert exact > 0.15 and found.step_bias == pytest.approx(exact, rel=0.1)
-    assert any("too high: take shorter ones" in note for note in found.notes)
+    assert not found.equilibrated
+    assert any(f"up to {found.step_bias:.0%} too high: take a smaller" in reason for reason in found.reasons)
+    shorter = coefficient(bowl(), torch.zeros(10, dtype=F64), replace(settings, step_size=7e-4))
+    assert shorter.step_bias is not None and 0.03 < shorter.step_bias < 0.1
+    assert any("too high: take shorter ones" in note for note in shorter.notes)
+    assert not any("too high" in reason for reason in shorter.reasons)
 
 
 def test_the_chosen_step_on_a_quadratic_adds_no_more_than_is_tolerated() -> None:

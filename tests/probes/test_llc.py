@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 import epochal
+from epochal.analysis.chains.verdict import reasons_of_row
 from epochal.core.tensors import random
 from epochal.core.tensors.view import GivenView
 from epochal.core.values.errors import UserError
@@ -19,7 +20,7 @@ from epochal.probes.learning_coefficient.module import Bound
 from epochal.probes.learning_coefficient.potential import NetworkLoss, batched
 from epochal.probes.learning_coefficient.sampling import Settings
 from epochal.probes.learning_coefficient.stacked import stacked_slope
-from epochal.probes.llc import CoefficientOptions, llc
+from epochal.probes.llc import CoefficientOptions, estimate_of, llc
 
 GENERATOR = torch.Generator().manual_seed(0)
 INPUTS = torch.randn(600, 12, generator=GENERATOR, dtype=torch.float64)
@@ -176,6 +177,52 @@ def test_what_is_refused_in_one_line(change: dict[str, Any], said: str) -> None:
     assert "\n" not in str(refused.value)
 
 
+def test_chains_that_stand_still_are_no_estimate() -> None:
+    """The truth is 6: MALA rejects all steps of 5, so that every draw is w*, and says 0 without an error."""
+    model, data = least_squares()
+    common: dict[str, Any] = {"draws": 200, "gamma": 1e-6, "sampler": "mala"}
+    frozen = epochal.llc(model, half_square, data, step_size=5.0, **common)
+    assert frozen.acceptance == 0 and frozen.stuck == 4 and not frozen.equilibrated
+    assert "acceptance 0 is below 0.2: take a smaller step_size" in frozen.reasons
+    assert any("4 of 4 chains have one loss in all draws" in reason for reason in frozen.reasons)
+    with pytest.raises(UserError, match="acceptance 0 is below"):
+        float(frozen)
+    moving = epochal.llc(model, half_square, data, step_size=0.01, **(common | {"draws": 800}))
+    assert moving.equilibrated and moving.acceptance is not None and moving.acceptance > 0.7
+    assert abs(moving.value - 6) < 4 * moving.standard_error
+
+
+def test_steps_that_make_most_of_the_value_are_no_estimate() -> None:
+    """At ``w -= (eps/2) n_beta h w`` the value is ``sum 1/2 / (1 - eps n_beta h / 4)``, of 6 without steps."""
+    model, data = least_squares()
+    n_beta = 600 / math.log(600)
+    eigenvalues = torch.linalg.eigvalsh(INPUTS.T @ INPUTS / 600)
+    for eps, is_estimate in ((0.012, False), (0.001, True)):
+        exact = float((0.5 / (1 - eps * n_beta * eigenvalues / 4)).sum())
+        found = epochal.llc(
+            model, half_square, data, draws=3000, burn_in=500, gamma=0.0, step_size=eps, batch_size=600,
+        )  # fmt: skip
+        assert found.step_bias == pytest.approx(exact / 6 - 1, rel=0.1)
+        assert any("too high: take a smaller step_size, or sampler=mala" in r for r in found.reasons) == (
+            not is_estimate
+        )
+        assert found.equilibrated == is_estimate, found.reasons
+
+
+def test_arrays_are_tensors() -> None:
+    model, (inputs, targets) = classifier()
+    common: dict[str, Any] = {"draws": 30, "burn_in": 10, "batch_size": 64, "gamma": 10.0, "step_size": 1e-4}
+    one = epochal.llc(model, F.cross_entropy, (inputs, targets), **common)
+    # Of NumPy's own kinds, read only and backwards.
+    floating = inputs.flip(0).double().numpy()[::-1]
+    whole = targets.numpy().astype("int32")
+    whole.flags.writeable = False
+    for pair in ((floating, whole), [floating, whole], (inputs, whole)):
+        assert (epochal.llc(model, F.cross_entropy, pair, **common).traces == one.traces).all()
+    with pytest.raises(UserError, match="array of object: give floating or whole numbers"):
+        epochal.llc(model, F.cross_entropy, (floating, whole.astype(object)), **common)
+
+
 def quadratic_view() -> GivenView:
     curvatures = torch.linspace(1.0, 3.0, 6, dtype=torch.float64)
     return GivenView(
@@ -187,13 +234,42 @@ def quadratic_view() -> GivenView:
 
 def test_the_probe_on_a_quadratic() -> None:
     # n_beta h / (n_beta h + gamma), and the discretisation's 1 / (1 - eps (n_beta h + gamma) / 4).
-    h, gamma, eps = torch.linspace(1.0, 3.0, 6, dtype=torch.float64), 20.0, 0.002
+    h, gamma, eps = torch.linspace(1.0, 3.0, 6, dtype=torch.float64), 20.0, 0.001
     stiff = 100 * h + gamma
     exact = float((0.5 * 100 * h / stiff / (1 - eps * stiff / 4)).sum())
     options = CoefficientOptions(chains=16, draws=1500, burn_in=200, n_beta=100.0, gamma=gamma, step_size=eps)
     found = llc.configured(options).measure(quadratic_view())
     assert float(found["llc"]) == pytest.approx(exact, rel=0.03)
     assert float(found["llc_equilibrated"]) == 1.0
+    bias = exact / float((0.5 * 100 * h / stiff).sum()) - 1
+    assert float(found["llc_step_bias"]) == pytest.approx(bias, rel=0.05)
+    assert (float(found["llc_chains"]), float(found["llc_diverged"]), float(found["llc_stuck"])) == (16, 0, 0)
+    assert "llc_acceptance" not in found
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"sampler": "mala", "step_size": 5.0},
+        {"sampler": "mala", "step_size": 0.001},
+        {"step_size": 0.008},
+        {"draws": 30, "burn_in": 0, "step_size": 1e-4},
+        {"step_size": 1.0},
+    ],
+)
+def test_columns_tell_the_reasons_of_the_estimate(changes: dict[str, Any]) -> None:
+    options = CoefficientOptions(
+        **({"n_beta": 100.0, "gamma": 20.0, "draws": 400, "step_size": 5e-4} | changes)
+    )
+    found = llc.configured(options).measure(quadratic_view())
+    estimate = estimate_of(options, quadratic_view())
+    assert estimate is not None
+    told = [why for why in estimate.reasons if "diverged at step" not in why]
+    row = {name: float(value) for name, value in found.items() if value.ndim == 0}
+    if len(estimate.diverged) == options.chains:
+        told = ["every chain diverged"]
+    assert reasons_of_row(row) == told and bool(told) != estimate.equilibrated
 
 
 def test_curvature_is_that_of_the_hessian() -> None:

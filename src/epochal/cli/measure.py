@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from epochal.cli.app import JsonOption, RunArgument, RunsOption, app, print_table
+from epochal.cli.llc_rows import with_verdicts
 from epochal.core.values.errors import UserError
 
 MOST_PLACES = 16
@@ -49,9 +50,8 @@ def probe(
         if not as_json:
             last = table["step"].max()
             shown = table if len(table) <= MOST_ROWS else table.filter(table["step"] == last)
-            print_table(
-                [{key: _short(value) for key, value in row.items()} for row in shown.to_dicts()], False
-            )
+            said = with_verdicts(shown.to_dicts())
+            print_table([{key: _short(value) for key, value in row.items()} for row in said], False)
             named: dict[str, list[str]] = {}
             for column, places in each.table.labels.items():
                 named.setdefault(_places(places), []).append(column)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from epochal.analysis.chains.learning_coefficient import Estimate
 from epochal.analysis.chains.paired_chains import change
+from epochal.analysis.chains.verdict import SIGNS
 from epochal.core.tensors.probe import probe
 from epochal.core.tensors.view import GivenView, View
 from epochal.core.values.options import Options
@@ -20,7 +21,7 @@ from epochal.probes.learning_coefficient.restriction import block_names, restric
 from epochal.probes.learning_coefficient.sampling import Sampler, Settings, coefficient
 
 COLUMNS = ("llc", "llc_standard_error", "llc_rhat", "llc_ess", "llc_equilibrated")
-OF_BLOCKS = tuple(name.replace("llc", "llc_blocks") for name in COLUMNS)
+OF_VERDICT = tuple(f"llc_{sign}" for sign in SIGNS)
 CHANGES = ("llc_change", "llc_change_error")
 
 
@@ -48,7 +49,22 @@ class CoefficientOptions(Options):
 
 
 def columns_of(options: CoefficientOptions) -> dict[str, Any]:
-    return dict.fromkeys(COLUMNS, 0) | (dict.fromkeys(OF_BLOCKS, 1) if options.blocks else {})
+    names = names_of(options)
+    of_blocks = dict.fromkeys((in_blocks(name) for name in names), 1) if options.blocks else {}
+    return dict.fromkeys(names, 0) | of_blocks
+
+
+def names_of(options: CoefficientOptions) -> tuple[str, ...]:
+    """``llc_chains`` sampled, of them ``llc_diverged``, of the others ``llc_stuck`` at one loss;
+    ``llc_block_rhat`` of block means, ``llc_drift`` in standard errors, ``llc_half`` what the first half of
+    the draws say; of samplers that tell, ``llc_step_bias`` as a share, infinite where it cannot be told, and
+    ``llc_acceptance``."""
+    told = {"sgld": ("llc_step_bias",), "mala": ("llc_acceptance",)}
+    return (*COLUMNS, *OF_VERDICT, *told.get(options.sampler, ()))
+
+
+def in_blocks(name: str) -> str:
+    return name.replace("llc", "llc_blocks", 1)
 
 
 def kept_of(options: CoefficientOptions) -> tuple[str, ...]:
@@ -59,7 +75,7 @@ def kept_of(options: CoefficientOptions) -> tuple[str, ...]:
 
 
 def change_columns_of(options: CoefficientOptions) -> dict[str, Any]:
-    of_blocks = tuple(name.replace("llc", "llc_blocks") for name in CHANGES) if options.blocks else ()
+    of_blocks = tuple(in_blocks(name) for name in CHANGES) if options.blocks else ()
     return (dict.fromkeys(CHANGES, 0) | dict.fromkeys(of_blocks, 1)) if options.traces else {}
 
 
@@ -83,9 +99,8 @@ def labels_of(options: CoefficientOptions, view: View) -> dict[str, list[str]]:
     if not options.blocks:
         return {}
     names = block_names(view.layout, options.blocks)
-    return dict.fromkeys(
-        (*OF_BLOCKS, *(name for name in change_columns_of(options) if "blocks" in name)), names
-    )
+    columns = (*columns_of(options), *change_columns_of(options))
+    return dict.fromkeys((name for name in columns if "blocks" in name), names)
 
 
 @probe(
@@ -107,7 +122,8 @@ def llc(options: CoefficientOptions, view: View) -> dict[str, Tensor]:
     that matter, at a regular minimum.
 
     ``llc_equilibrated`` is 1 where chains had settled: R-hat, effective draws, drift, half the draws against
-    all. Elsewhere the number is what they said so far, and no estimate. NaN where the loss is not finite.
+    all, what steps add, acceptance; these have columns, which say why not. Elsewhere the number is what they
+    said so far, and no estimate. NaN where the loss is not finite.
     Noise and minibatches depend on the seed and not on the step: steps are compared under common random
     numbers, and ``llc_change`` with its error is of paired draws. ``blocks`` are sampled one by one, the rest
     held: theirs are arrays, one place per block.
@@ -122,15 +138,13 @@ def llc(options: CoefficientOptions, view: View) -> dict[str, Tensor]:
 
 def measured(estimates: Sequence[Estimate | None], options: CoefficientOptions, of: str) -> dict[str, Tensor]:
     """Columns and what is kept, of one or of blocks; NaN where there is no estimate."""
-    columns: dict[str, list[float]] = {name.replace("llc", of): [] for name in COLUMNS}
+    names = names_of(options)
+    columns: dict[str, list[float]] = {name.replace("llc", of, 1): [] for name in names}
     traces, settings = [], []
     for found in estimates:
-        values: tuple[float, ...] = (math.nan,) * len(COLUMNS)
-        if found is not None:
-            error, settled = found.standard_error, float(found.equilibrated)
-            values = (found.value, error, found.rhat, found.ess, settled)
-        for column, value in zip(columns.values(), values, strict=True):
-            column.append(value)
+        values = dict.fromkeys(names, math.nan) if found is None else numbers_of(found)
+        for column, name in zip(columns.values(), names, strict=True):
+            column.append(values[name])
         shape = (options.chains, options.draws)
         traces.append(np.full(shape, math.nan) if found is None else found.traces)
         how = (math.nan,) * 4
@@ -139,6 +153,22 @@ def measured(estimates: Sequence[Estimate | None], options: CoefficientOptions, 
     together = {name: torch.tensor(column, dtype=torch.float64) for name, column in columns.items()}
     together |= {name: torch.from_numpy(array) for name, array in kept.items() if options.traces}
     return together if of == "llc_blocks" else {name: value[0] for name, value in together.items()}
+
+
+def numbers_of(found: Estimate) -> dict[str, float]:
+    """An estimate as columns, NaN of what its sampler does not tell."""
+    acceptance = math.nan if found.acceptance is None else found.acceptance
+    bias = math.nan if found.step_bias is None else found.step_bias
+    if found.step_bias is not None and math.isnan(bias):
+        bias = math.inf  # in a table NaN is what was not measured
+    return {
+        "llc": found.value, "llc_standard_error": found.standard_error, "llc_rhat": found.rhat,
+        "llc_ess": found.ess, "llc_equilibrated": float(found.equilibrated),
+        "llc_chains": float(len(found.traces)), "llc_diverged": float(len(found.diverged)),
+        "llc_stuck": float(found.stuck), "llc_block_rhat": found.block_rhat, "llc_drift": found.drift,
+        "llc_half": found.half, "llc_step_bias": bias,
+        "llc_acceptance": acceptance,
+    }  # fmt: skip
 
 
 def estimate_of(
@@ -175,11 +205,14 @@ def truth() -> Iterator[tuple[Any, ...]]:
     yield (
         CoefficientOptions(step_size=0.1, gamma=1.0),
         GivenView(given_params=place, given_targets=targets, given_loss=lambda flat: 0 * flat.sum() + 7),
-        dict(zip(COLUMNS, (0.0, 0.0, 1.0, 400.0, 1.0), strict=True)),
+        # Nothing settles where nothing moves the loss: 0 is what chains say.
+        dict(zip(COLUMNS, (0.0, 0.0, 1.0, 400.0, 0.0), strict=True))
+        | dict(zip(OF_VERDICT, (4.0, 0.0, 4.0, 1.0, 0.0, 0.0), strict=True))
+        | {"llc_step_bias": 0.0},
     )
     broken = {"w": torch.tensor([math.nan], dtype=torch.float64)}
     yield (
         CoefficientOptions(),
         GivenView(given_params=broken, given_targets=targets, given_loss=lambda flat: flat.sum()),
-        dict.fromkeys(COLUMNS, math.nan),
+        dict.fromkeys(names_of(CoefficientOptions()), math.nan),
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from epochal.analysis.chains.verdict import reasons_of_row
 from epochal.report.probed import files_with
 from epochal.report.reading import RunLike, member_table
 from epochal.report.several import parts_of
@@ -69,7 +70,8 @@ def _section(
             "label": labels.get(row["member"] + start, str(row["member"] + start)),
             "step": row["step"],
             "verdict": "equilibrated" if row["llc_equilibrated"] == 1 else "not equilibrated",
-            "numbers": [number(row[c]) if row.get(c) is not None else "–" for c in NUMBERS],
+            "reasons": reasons_of_row(row),
+            "numbers": _numbers(row),
         }
         for row in measured.iter_rows(named=True)
     ]
@@ -82,6 +84,12 @@ def _section(
         "verdict": _verdict(settled, len(rows)),
         "rows": rows,
     }
+
+
+def _numbers(row: Mapping[str, Any]) -> list[str]:
+    """The value in brackets where it is no estimate."""
+    value, *others = (number(row[c]) if row.get(c) is not None else "–" for c in NUMBERS)
+    return [value if row["llc_equilibrated"] == 1 else f"({value})", *others]
 
 
 def _verdict(settled: int, num: int) -> str:

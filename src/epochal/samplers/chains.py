@@ -152,6 +152,8 @@ def setting(
     Raises:
         UserError: one of them is out of its range.
     """
+    if not isinstance(w0, Tensor):
+        raise UserError(f"w0 is a {type(w0).__name__}; give a floating tensor [..., d], as torch.zeros(d)")
     if w0.ndim < 1 or not w0.is_floating_point():
         raise UserError("w0 must be a floating tensor [..., d]: the point that chains start from")
     for name, number, least in (("num_steps", num_steps, 1), ("chains", chains, 1), ("burn_in", burn_in, 0),

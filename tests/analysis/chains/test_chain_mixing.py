@@ -1,6 +1,7 @@
 """R-hat, effective sample size and the verdict, on chains whose law is known."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,3 +128,56 @@ def test_an_uncertain_baseline_is_part_of_the_error() -> None:
     )
     assert found.errors["baseline"] == 3.0
     assert found.standard_error == pytest.approx(math.hypot(3.0, found.errors["sampling"]))
+
+
+@pytest.mark.parametrize(
+    ("value", "excess", "share", "said"),
+    [
+        (5.0, 0.2, 0.2 / 4.8, None),
+        (5.0, 1.0, 0.25, "its steps make it up to 25% too high: take a smaller step_size"),
+        (5.0, 6.0, math.inf, "how much too high its steps make it cannot be told"),
+        (-5.0, 0.2, math.nan, "negative"),
+        (-1e-3, 0.2, math.nan, "how much too high its steps make it cannot be told"),
+    ],
+)
+def test_what_steps_add_is_a_note_or_a_reason(
+    value: float, excess: float, share: float, said: str | None
+) -> None:
+    draws = autoregressive(0.5, 4, 1000, 2)
+    found = estimate(
+        1 + (value + draws - draws.mean()) / 10, baseline=1.0, n_beta=10.0, gamma=1.0, step_size=0.1,
+        burn_in=0, excess=np.full(4, excess),
+    )  # fmt: skip
+    assert found.step_bias == pytest.approx(share, nan_ok=True)
+    assert found.equilibrated == (said is None)
+    assert said is None or any(reason.startswith(said) for reason in found.reasons)
+    assert "inf" not in repr(found) and "nan" not in repr(found)
+    assert any("up to 4.2% too high" in note for note in found.notes) == (said is None)
+
+
+def test_acceptance_is_that_of_chains_that_did_not_diverge() -> None:
+    draws = 5 + autoregressive(0.5, 4, 1000, 2)
+    rest: dict[str, Any] = {"baseline": 0.0, "n_beta": 1.0, "gamma": 1.0, "step_size": 0.1, "burn_in": 0}
+    assert estimate(draws, acceptance=np.array([0.1, 0.2, 0.3, 0.4]), **rest).equilibrated
+    low = estimate(draws, acceptance=np.array([0.1, 0.1, 0.3, 0.1]), **rest)
+    assert low.acceptance == pytest.approx(0.15)
+    assert low.reasons == ["acceptance 0.15 is below 0.2: take a smaller step_size"]
+    draws[0] = np.nan
+    assert estimate(draws, acceptance=np.array([0.0, 0.1, 0.4, 0.4]), **rest).acceptance == pytest.approx(0.3)
+
+
+def test_constant_losses_are_no_estimate() -> None:
+    stuck = judged(np.full((4, 100), 5.0))
+    assert not stuck.equilibrated and stuck.stuck == 4 and len(stuck.reasons) == 1
+    draws = 5 + autoregressive(0.5, 4, 1000, 2)
+    draws[1] = draws.mean()
+    assert any(reason.startswith("1 of 4 chains have one loss") for reason in judged(draws).reasons)
+
+
+def test_a_format_is_of_the_value_and_refuses_as_float_does() -> None:
+    settled = judged(5 + autoregressive(0.5, 4, 1000, 2))
+    assert f"{settled:.3f}" == f"{settled.value:.3f}" and f"{settled}" == str(settled)
+    unsettled = judged(5 + autoregressive(0.5, 1, 1000, 7))
+    assert f"{unsettled}".startswith("LLC not equilibrated")
+    with pytest.raises(UserError, match="one chain cannot disagree"):
+        f"{unsettled:.3f}"

@@ -14,24 +14,17 @@ from numpy.typing import NDArray
 
 from epochal.analysis.chains.chain_mixing import bulk_ess, mean_error, rank_rhat
 from epochal.analysis.chains.inference_data import inference_data
+from epochal.analysis.chains.verdict import FEWEST_DRAWS, LARGEST_STEP_BIAS, Signs, reasons_of
 from epochal.core.values.errors import UserError
 
 Array = NDArray[np.float64]
 
-HIGHEST_RHAT = 1.05
-HIGHEST_BLOCK_RHAT = 1.1
 NUM_BLOCKS = 50
-"""Of a chain. Noise of minibatches is white and hides slow modes; means of blocks have less of it. Four
-chains of 1,000 independent draws stay below 1.035 in 99 of 100 cases."""
+"""Of a chain. Noise of minibatches is white and hides slow modes; means of blocks have less of it."""
 
 HIGHEST_STEP_BIAS = 0.03
-"""Of the estimate, by steps that are not corrected: what is more is noted, and no calibration chooses it."""
-
-FEWEST_PER_CHAIN = 25
-HIGHEST_DRIFT = 3.0
-LARGEST_CHANGE = 0.05
-"""Of the estimate between half of the draws and all of them, where it is also more than two standard
-errors."""
+"""Of the estimate, by steps that are not corrected: what is more is noted, and no calibration chooses it.
+Above :data:`~epochal.analysis.chains.verdict.LARGEST_STEP_BIAS` it is no estimate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +32,8 @@ class Estimate:
     """A local learning coefficient, which means something only together with n_beta and gamma.
 
     ``value`` (NaN where every chain diverged) is of the chains that did not diverge, and no number to report
-    unless ``equilibrated``: it prints with its verdict, and ``float(estimate)`` refuses otherwise.
+    unless ``equilibrated``: it prints with its verdict, and ``float(estimate)`` and ``f"{estimate:.3f}"``
+    refuse otherwise.
     ``standard_error`` is the root of the squares of ``errors``: "sampling" (autocorrelation and differences
     between chains) and "baseline" (L(w*), 0 where it is of the full data). ``traces [chains, draws]`` are
     ``n_beta (L_t - L(w*))`` after burn-in.
@@ -68,7 +62,18 @@ class Estimate:
     sampler: str = "sgld"
     step_bias: float | None = None
     """How much too high the value is for the length of its steps, as a share of what exact steps would give;
-    exact on quadratics, mostly an upper bound elsewhere. None: not known for this sampler."""
+    exact on quadratics, mostly an upper bound elsewhere. None: not known for this sampler. Not finite: cannot
+    be told, infinite where steps may have made all of it, NaN where it is not positive."""
+
+    acceptance: float | None = None
+    """Mean probability after burn-in, of samplers that accept or reject."""
+
+    block_rhat: float = math.nan
+    half: float = math.nan
+    """What the first half of the draws say."""
+
+    stuck: int = 0
+    """Chains that did not diverge and have one loss in all of their draws."""
 
     @property
     def verdict(self) -> str:
@@ -99,12 +104,16 @@ class Estimate:
             )
         return self.value
 
+    def __format__(self, spec: str) -> str:
+        return format(float(self), spec) if spec else str(self)
+
     def __repr__(self) -> str:
         number = f"{self.value:.4g} +- {self.standard_error:.2g}"
         found = f"LLC = {number}" if self.equilibrated else f"LLC not equilibrated (chains say {number})"
         lines = [
             f"{found} ({self.label})",
-            f"  {self.verdict}: R-hat {self.rhat:.3f}, ESS {self.ess:.0f}, drift {self.drift:+.1f} SE",
+            f"  {self.verdict}: R-hat {self.rhat:.3f}, ESS {self.ess:.0f}, drift {self.drift:+.1f} SE"
+            + ("" if self.acceptance is None else f", acceptance {self.acceptance:.2g}"),
             *(f"  - {reason}" for reason in self.reasons),
             *(f"  note: {note}" for note in self.notes),
         ]
@@ -122,10 +131,12 @@ def estimate(
     baseline_error: float = 0.0,
     sampler: str = "sgld",
     excess: Float[Array, " K"] | None = None,
+    acceptance: Float[Array, " K"] | None = None,
 ) -> Estimate:
     """From the losses of all steps, burn-in included; a chain diverged where its loss is not finite.
 
-    ``excess`` is what long steps added to each chain's ``n_beta E[L]``, where the sampler says so.
+    ``excess`` is what long steps added to each chain's ``n_beta E[L]``, where the sampler says so;
+    ``acceptance`` is each chain's, of one that accepts or rejects.
     """
     losses = np.asarray(losses, dtype=np.float64)
     finite = np.isfinite(losses)
@@ -142,56 +153,44 @@ def estimate(
     value, error = float(sound.mean()), mean_error(sound)
     errors = {"sampling": error, "baseline": n_beta * baseline_error}
     total = math.hypot(*errors.values())
+    chains, length = sound.shape
     rhat, ess, drift = rank_rhat(sound), bulk_ess(sound), drift_of(sound)
-    reasons += doubts(sound, rhat=rhat, ess=ess, drift=drift)
+    block_rhat, half = rank_rhat(blocks(sound)), float(sound[:, : max(length // 2, 1)].mean())
+    stuck = int((np.ptp(sound, axis=-1) == 0).sum()) if length > 1 else 0
+    is_sound = finite.all(axis=-1)
+    step_bias = None if excess is None else share_of_steps(value, float(excess[is_sound].mean()))
+    accepted = None if acceptance is None else float(acceptance[is_sound].mean())
+    reasons += reasons_of(
+        Signs(
+            value=value, standard_error=total, sampling_error=error, ess=ess, drift=drift, half=half,
+            rhat=rhat if length >= FEWEST_DRAWS else math.nan, block_rhat=block_rhat, chains=chains,
+            stuck=stuck, step_bias=step_bias, acceptance=accepted,
+        )
+    )  # fmt: skip
     notes = []
     if n_beta > math.e:
         notes.append(
             f"where the singularity has multiplicity m > 1, this lies (m - 1) / log n_beta = "
             f"{1 / math.log(n_beta):.2g} (m - 1) below lambda"
         )
-    step_bias = None if excess is None else share_of_steps(value, float(excess[finite.all(axis=-1)].mean()))
-    if step_bias is not None and step_bias > HIGHEST_STEP_BIAS:
-        notes.append(f"steps of {step_size:.3g} make this up to {step_bias:.2g} too high: take shorter ones")
-    if value < -2 * total:
-        reasons.append(f"negative, {value:.3g}: w* is no minimum of this loss near it; train longer")
+    if step_bias is not None and HIGHEST_STEP_BIAS < step_bias <= LARGEST_STEP_BIAS:
+        notes.append(f"steps of {step_size:.3g} make this up to {step_bias:.1%} too high: take shorter ones")
     return Estimate(
         value=value, standard_error=total, errors=errors, rhat=rhat, ess=ess, drift=drift,
         equilibrated=not reasons, reasons=reasons, notes=notes, traces=traces, baseline=baseline,
         n_beta=n_beta, gamma=gamma, step_size=step_size, burn_in=burn_in, diverged=diverged, sampler=sampler,
-        step_bias=step_bias,
+        step_bias=step_bias, acceptance=accepted, block_rhat=block_rhat, half=half, stuck=stuck,
     )  # fmt: skip
 
 
 def share_of_steps(value: float, excess: float) -> float:
-    """``excess`` of what is left of ``value`` without it; infinite where nothing is left."""
+    """``excess`` of what is left of ``value`` without it; infinite where nothing is left, NaN of a value that
+    is not positive: there a share says nothing, and shorter steps would change nothing."""
+    if excess == 0:
+        return 0.0
+    if value <= 0:
+        return math.nan
     return excess / (value - excess) if value > excess else math.inf
-
-
-def doubts(draws: Float[Array, "K T"], *, rhat: float, ess: float, drift: float) -> list[str]:
-    """Why these chains have not settled; none where nothing speaks against it."""
-    chains, length = draws.shape
-    if not math.isfinite(rhat) or length < 20:
-        return [f"{length} draws are too few to tell"]
-    found = []
-    if chains < 2:
-        found.append("one chain cannot disagree with itself: take at least 2")
-    if rhat > HIGHEST_RHAT:
-        found.append(f"R-hat {rhat:.3f} is above {HIGHEST_RHAT}: chains disagree")
-    of_blocks = rank_rhat(blocks(draws))
-    if of_blocks > HIGHEST_BLOCK_RHAT:
-        found.append(
-            f"R-hat of block means {of_blocks:.2f} is above {HIGHEST_BLOCK_RHAT}: slow modes disagree"
-        )
-    if ess < FEWEST_PER_CHAIN * chains:
-        found.append(f"{ess:.0f} effective draws are fewer than {FEWEST_PER_CHAIN} per chain: sample longer")
-    if abs(drift) > HIGHEST_DRIFT:
-        found.append(f"still drifting: the second half lies {drift:+.1f} standard errors off the first")
-    short, all_of_it = float(draws[:, : length // 2].mean()), float(draws.mean())
-    change, error = abs(all_of_it - short), mean_error(draws)
-    if change > max(LARGEST_CHANGE * abs(all_of_it), 2 * error):
-        found.append(f"twice the draws change it from {short:.4g} to {all_of_it:.4g}: sample longer")
-    return found
 
 
 def drift_of(draws: Float[Array, "K T"]) -> float:

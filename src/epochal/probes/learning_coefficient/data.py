@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
@@ -11,19 +12,21 @@ from torch.utils.data import DataLoader, default_collate
 from epochal.core.values.errors import UserError
 
 ALLOWED = (
-    "a tensor, a tuple or dict of tensors with examples in front, a Dataset, a DataLoader, "
+    "a tensor or array, a tuple or dict of them with examples in front, a Dataset, a DataLoader, "
     "or an iterable of batches"
 )
 
 
-def as_tensors(data: Any) -> tuple[Any, int]:
+def as_tensors(data: Any, like: Tensor) -> tuple[Any, int]:
     """The same structure (tensor, tuple, dict) with all examples, and how many there are.
 
-    A DataLoader gives its data set, whatever its order and batches.
+    A DataLoader gives its data set, whatever its order and batches. NumPy's arrays become tensors: floating
+    ones of the kind of ``like``, since NumPy's own is not torch's, and whole numbers as torch has classes.
 
     Raises:
         UserError: it is none of these, or its tensors differ in their number of examples.
     """
+    data = _without_arrays(data, like)
     if isinstance(data, DataLoader):
         data = data.collate_fn([data.dataset[number] for number in range(len(data.dataset))])  # type: ignore[arg-type]
     elif not _is_tensors(data) and hasattr(data, "__getitem__") and hasattr(data, "__len__"):
@@ -44,6 +47,26 @@ def as_tensors(data: Any) -> tuple[Any, int]:
 def pick(data: Any, index: Tensor) -> Any:
     """The examples with these numbers."""
     return tree_map(lambda tensor: tensor[index], data)
+
+
+def _without_arrays(data: Any, like: Tensor) -> Any:
+    """Arrays as tensors. Of lists only pairs: a longer one is a data set whose examples are arrays."""
+    if isinstance(data, np.ndarray):
+        return _of_array(data, like)
+    if isinstance(data, dict):
+        return {name: _without_arrays(each, like) for name, each in data.items()}
+    if type(data) is tuple or (type(data) is list and len(data) == 2):
+        return type(data)(_without_arrays(each, like) for each in data)
+    return data
+
+
+def _of_array(array: Any, like: Tensor) -> Tensor:
+    kind = array.dtype.kind
+    if kind not in "fiub":
+        raise UserError(f"data have an array of {array.dtype}: give floating or whole numbers")
+    # A copy: torch takes neither what is read only nor steps backwards.
+    copied = torch.from_numpy(np.array(array, dtype=np.int64 if kind in "iu" else None, order="C"))
+    return copied.to(like) if kind == "f" else copied.to(like.device)
 
 
 def _is_tensors(data: Any) -> bool:

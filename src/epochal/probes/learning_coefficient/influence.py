@@ -19,7 +19,13 @@ from epochal.core.values.errors import UserError
 from epochal.probes.learning_coefficient.module import problem
 from epochal.probes.learning_coefficient.potential import EXAMPLES_AT_ONCE, NetworkLoss
 from epochal.probes.learning_coefficient.restriction import block_names, restriction
-from epochal.probes.learning_coefficient.sampling import Settings, excess_of, sample, steps_of
+from epochal.probes.learning_coefficient.sampling import (
+    Settings,
+    acceptance_of,
+    excess_of,
+    sample,
+    steps_of,
+)
 from epochal.samplers.kept import Observe
 
 Array = NDArray[np.float64]
@@ -253,6 +259,7 @@ def _observed(
     says = estimate(
         losses[:, kept], baseline=baseline, n_beta=settings.n_beta, gamma=gamma, step_size=step_size,
         burn_in=settings.burn_in, sampler=settings.sampler, excess=excess_of(found),
+        acceptance=acceptance_of(found),
     )  # fmt: skip
     assert found.observed is not None
     seen = found.observed.double().cpu().numpy()

@@ -44,9 +44,10 @@ def llc(
     module's parameters.
 
     ``model`` is a ``torch.nn.Module``. ``loss`` is ``(outputs, targets) -> scalar``, such as
-    ``torch.nn.functional.cross_entropy``, and data are pairs of inputs and targets; or, with a first argument
-    called ``model``, it is ``(model, batch) -> scalar``. Either is a mean over the examples. The module is
-    copied, in evaluation mode, and never changed; no global generator moves. L(w*) is of all data, once.
+    ``torch.nn.functional.cross_entropy``, and data are pairs of inputs and targets, tensors or NumPy's; or,
+    with a first argument called ``model``, it is ``(model, batch) -> scalar``. Either is a mean over the
+    examples. The module is copied, in evaluation mode, and never changed; no global generator moves. L(w*) is
+    of all data, once.
 
     ``n_beta`` is by default n / log n, n the number of examples; ``burn_in`` as many steps as are drawn;
     ``batch_size`` 256. ``step_size`` comes from the largest curvature, ``gamma`` from what directions without
@@ -78,8 +79,8 @@ def problem(model: Any, loss: Any, data: Any) -> tuple[NetworkLoss, "Bound"]:
     Raises:
         UserError: what is wrong with one of them.
     """
-    examples, size = as_tensors(data)
     bound = Bound(model)
+    examples, size = as_tensors(data, bound.flat)
     is_of_model = _takes_the_model(loss)
     if not is_of_model and not (isinstance(examples, tuple) and len(examples) == 2):
         raise UserError(

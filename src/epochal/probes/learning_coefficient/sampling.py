@@ -119,6 +119,7 @@ def coefficient(
     return estimate(
         losses[:, kept], baseline=baseline, n_beta=settings.n_beta, gamma=gamma, step_size=step_size,
         burn_in=settings.burn_in, sampler=settings.sampler, excess=excess_of(found),
+        acceptance=acceptance_of(found),
     )  # fmt: skip
 
 
@@ -126,6 +127,11 @@ def excess_of(found: Samples) -> NDArray[np.float64] | None:
     """What long steps added to ``n_beta E[L]``, ``[..., chains]``; None of samplers that do not say."""
     excess = found.statistics.get("excess")
     return None if excess is None else excess.double().cpu().numpy()
+
+
+def acceptance_of(found: Samples) -> NDArray[np.float64] | None:
+    """Mean probability of each chain, ``[..., chains]``; None of samplers that accept every step."""
+    return None if found.acceptance is None else found.acceptance.double().cpu().numpy()
 
 
 def sample(
