@@ -18,6 +18,8 @@ def test_what_is_calibrated_is_used_and_told_and_can_be_overridden(call: Call, h
     run = have("algorithmic", *SNAPSHOTS)
     ended = call("calibrate", run.name, *SHORT, "gamma=30")
     assert ended.code == 0 and "chosen" in ended.out and "kept in" in ended.out
+    (drawn,) = [line.split()[-1] for line in ended.out.splitlines() if line.startswith("figure")]
+    assert drawn == str(run / "figures/calibration.svg") and "<svg" in Path(drawn).read_text()
     content = json.loads((run / "calibration.json").read_text())
     assert (content["step"], content["member"]) == (20, 0)
     assert content["settings"]["gamma"] == 30 and len(content["map"]) == 25
@@ -44,6 +46,35 @@ def test_what_is_calibrated_is_used_and_told_and_can_be_overridden(call: Call, h
         step = rows["llc"].diff()[1:] - rows["llc_change"][1:]
         assert float(step.abs().max()) < 1e-3 * float(rows["llc"].abs().max())  # type: ignore[arg-type]
         assert rows["llc_change_error"][1:].is_finite().all()
+
+
+def test_another_sampler_takes_no_batches_from_calibration(call: Call, have: Have) -> None:
+    run = have("algorithmic", *SNAPSHOTS)
+    assert call("calibrate", run.name, *SHORT, "gamma=30").code == 0
+    assert json.loads((run / "calibration.json").read_text())["settings"]["batch_size"] < 256
+    ended = call("probe", run.name, "llc", "sampler=mala", "--steps", "20")
+    assert ended.code == 0, ended.err
+    assert "gamma=30" in ended.out and "batch_size" not in ended.out
+
+
+def test_settings_that_diverge_are_not_used(call: Call, have: Have) -> None:
+    run = have("algorithmic", *SNAPSHOTS)
+    ended = call("calibrate", run.name, *SHORT, "step_size=1e9", "gamma=30")
+    assert ended.code == 2 and len(ended.complaint) == 1 and "uses it" not in ended.out
+    assert "no settings were found: chain 0 diverged at step" in ended.complaint[0]
+    assert "leave out step_size=1e+09" in ended.complaint[0]
+    content = json.loads((run / "calibration.json").read_text())
+    assert content["failure"] == content["reasons"][-1] and content["given"][-1] == "step_size"
+    ended = call("probe", run.name, "llc", *SHORT, "--steps", "20")
+    assert ended.code == 0 and "from calibration.json" not in ended.out
+
+
+def test_a_block_that_is_none_is_named_as_it_was_given(call: Call, have: Have) -> None:
+    run = have("algorithmic", *SNAPSHOTS)
+    ended = call("probe", run.name, "llc", *SHORT, "blocks=foo")
+    assert ended.code == 2 and len(ended.complaint) == 1
+    assert ended.complaint[0].startswith("blocks=foo is no parameter or module; modules are ")
+    assert "restrict" not in ended.complaint[0] and not list((run / "probes").glob("llc-*"))
 
 
 def test_changes_are_against_the_nearest_snapshot_that_was_measured(call: Call, have: Have) -> None:

@@ -11,9 +11,10 @@ from torch import Tensor
 from epochal import samplers
 from epochal.analysis.chains.chain_mixing import mean_error
 from epochal.core.values.errors import UserError
-from epochal.probes.learning_coefficient.calibration import calibrate, chosen_step
+from epochal.probes.learning_coefficient.calibration import calibrate
 from epochal.probes.learning_coefficient.potential import NetworkLoss
 from epochal.probes.learning_coefficient.sampling import Settings, coefficient
+from epochal.probes.learning_coefficient.step_choice import chosen_step
 
 F64 = torch.float64
 CURVATURES = torch.logspace(-1, 1, 10, dtype=F64)

@@ -61,7 +61,12 @@ def test_cells_marks_and_the_choice_are_those_of_the_file(tmp_path: Path) -> Non
 
 def test_a_step_that_was_given_has_no_ring(tmp_path: Path) -> None:
     spec = figures.find("calibration").of(calibrated(tmp_path, step_size=2e-4), {})
-    assert "chosen" not in spec.tables and "lies beside the map" in spec.caption
+    assert "chosen" not in spec.tables and "lies beside the map (chosen outside it)" in spec.caption
+    (tmp_path / "given").mkdir()
+    run = calibrated(tmp_path / "given", step_size=2e-4)
+    content = json.loads((run.path / "calibration.json").read_text()) | {"given": ["step_size"]}
+    (run.path / "calibration.json").write_text(json.dumps(content))
+    assert "lies beside the map (it was given)" in figures.find("calibration").of(run, {}).caption
 
 
 def test_without_a_calibration_there_is_a_remedy_and_no_figure(tmp_path: Path) -> None:

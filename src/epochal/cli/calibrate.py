@@ -1,7 +1,8 @@
 """The command that chooses how to sample the local learning coefficient of a run: calibrate."""
 
 import json
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -25,15 +26,30 @@ def calibrate(
     as_json: Annotated[bool, typer.Option("--json", help="Print calibration.json.")] = False,
 ) -> None:
     """Choose how to sample a run's local learning coefficient."""
-    from epochal.api import load, runs_folder
+    from epochal.api import load, progress_bar, runs_folder
+    from epochal.core.values.errors import UserError
     from epochal.launch.calibrate import calibrate_run
+    from epochal.report import figures
+    from epochal.report.files import save_figure
     from epochal.store.catalog import find_run
 
     found = load(find_run(run, runs_folder(runs)))
-    content = calibrate_run(found, llc_options(words), member=member, step=step, tolerance=tolerance)
+    with progress_bar("calibrating") as advance:
+        content = calibrate_run(
+            found, llc_options(words), member=member, step=step, tolerance=tolerance, progress=advance
+        )
+    drawn = save_figure(figures.find("calibration").of(found, {}), found.paths.run / "figures")
     if as_json:
         typer.echo(json.dumps(content, indent=2))
-        return
+    else:
+        _say(content, found.paths.run / "calibration.json", drawn[-1].with_suffix(".svg"))
+    if content["failure"]:
+        raise UserError(f"{content['failure']}; epochal probe {found.name} llc does not use these settings")
+    if not as_json:
+        typer.echo(f"epochal probe {found.name} llc uses it")
+
+
+def _say(content: dict[str, Any], path: Path, drawn: Path) -> None:
     for reason in content["reasons"]:
         typer.echo(f"- {reason}")
     chosen = ", ".join(
@@ -42,4 +58,5 @@ def calibrate(
     )
     typer.echo(f"chosen   {chosen}")
     typer.echo(f"found    {content['estimate']['chains_say']}")
-    typer.echo(f"kept in  {found.paths.run / 'calibration.json'}; epochal probe {found.name} llc uses it")
+    typer.echo(f"kept in  {path}")
+    typer.echo(f"figure   {drawn}")

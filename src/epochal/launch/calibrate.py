@@ -9,6 +9,7 @@ from epochal.core.values.errors import UserError
 from epochal.core.values.options import parse_options
 from epochal.launch.member_view import view_of
 from epochal.probes.learning_coefficient.calibration import Calibration, calibrate
+from epochal.probes.learning_coefficient.effort import Progress
 from epochal.probes.learning_coefficient.sampling import Settings
 from epochal.probes.llc import CoefficientOptions, loss_of
 from epochal.store.calibration import OPTIONS, write_calibration
@@ -26,10 +27,12 @@ def calibrate_run(
     member: int | None = None,
     step: int | None = None,
     tolerance: float = HIGHEST_STEP_BIAS,
+    progress: Progress = lambda done, of: None,
 ) -> dict[str, Any]:
     """Chooses what ``options`` leave open, and keeps it in the run as ``calibration.json``.
 
-    ``tolerance`` is how much of the estimate the length of its steps may add.
+    ``tolerance`` is how much of the estimate the length of its steps may add. Where no settings were found
+    ``failure`` says so, and nothing uses them.
 
     Raises:
         UserError: no such member or snapshot, an option that does not fit, or a loss without a minimum there.
@@ -44,8 +47,8 @@ def calibrate_run(
     view, member, step = view_of(run, member, step, purpose="calibration")
     settings = given.model_dump(exclude={"restrict", "blocks", "traces"})
     final = Settings(**settings, seed=int(view.fields["seed"]))
-    found = calibrate(loss_of(view), view.flat, final, tolerance=tolerance)
-    content = _document(found, member, step)
+    found = calibrate(loss_of(view), view.flat, final, tolerance=tolerance, progress=progress)
+    content = _document(found, member, step) | {"given": sorted(options)}
     write_calibration(run, content)
     return content
 
@@ -64,6 +67,7 @@ def _document(found: Calibration, member: int, step: int) -> dict[str, Any]:
             "equilibrated": found.estimate.equilibrated,
             "step_bias": bias if bias is not None and math.isfinite(bias) else None,
         },
+        "failure": found.failure,
         "tolerance": found.tolerance,
         "curvature": found.curvature,
         "acceptance": found.acceptance,

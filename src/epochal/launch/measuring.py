@@ -54,8 +54,7 @@ def measurement(run: Run, name: str, options: Mapping[str, object], prefix: str 
     entry, code = _entry(run, name)
     token, label = split_entry(entry)
     found = load_probe(token, code)
-    known = calibrated(run) if found.name == "llc" else {}
-    taken = {name: value for name, value in known.items() if name not in options}
+    taken = calibrated(run, options) if found.name == "llc" else {}
     probe = found.configured(parse_options(found.options, taken | dict(options), found.name, prefix), label)
     probe = probe.following(run.spec.get("fields") or {})
     source = parts_of(token)[1] if is_own(token) else ""

@@ -107,7 +107,7 @@ def _settings(
     run: Run, options: Mapping[str, object]
 ) -> tuple[dict[str, Any], CoefficientOptions, dict[str, Any]]:
     """Of the probe llc: given, else calibrated, else usual; and which were calibrated."""
-    taken = {name: value for name, value in calibrated(run).items() if name not in options}
+    taken = calibrated(run, options)
     given = parse_options(CoefficientOptions, {"draws": DRAWS} | taken | dict(options), "llc")
     assert isinstance(given, CoefficientOptions)
     return given.model_dump(exclude={"restrict", "blocks", "traces"}), given, taken

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from epochal.analysis.chains.learning_coefficient import HIGHEST_STEP_BIAS, Estimate
 from epochal.core.values.errors import UserError
+from epochal.probes.learning_coefficient.effort import Effort, Progress
 from epochal.probes.learning_coefficient.potential import NetworkLoss
 from epochal.probes.learning_coefficient.sampling import (
     SETTLING,
@@ -16,24 +17,35 @@ from epochal.probes.learning_coefficient.sampling import (
     coefficient,
 )
 from epochal.probes.learning_coefficient.soundings import (
+    BETAS,
     MAP_CHAINS,
     acceptance_of,
     curvature_of,
     map_of,
     prior_curvature,
+    ran_away,
+)
+from epochal.probes.learning_coefficient.step_choice import (
+    ACCEPTANCE,
+    AIM,
+    SHORTEST_SHARE,
+    chosen_step,
+    is_negative,
 )
 
 STEPS = (0.4, 0.2, 0.1, 0.05, 0.025)
 """Step sizes tried, in units of ``1 / (n_beta h)``, h the largest curvature."""
 
-ACCEPTANCE = 0.9
+RETREAT = 0.25
+"""Of a step that is rejected, or whose chains leave w*: where the loss is nearly 0, curvature at w* says
+nothing of the walls that chains meet."""
+
+REACH = 1e-6
+"""Of the steps that follow from curvature: shorter ones are not tried."""
+
 DOUBLINGS = 3
 SHORTENINGS = 4
-AIM = 0.7
-"""Of the tolerance: where a bias in proportion to the step should end when it is shortened."""
-
-SHORTEST_SHARE = 1 / 16
-"""Of a step, in one shortening: what chains say that have not settled may be far off."""
+RETREATS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +59,8 @@ class Calibration:
     map: list[dict[str, Any]]
     reasons: list[str]
     tolerance: float
+    failure: str = ""
+    """Why these settings are not to be used, with the remedy; empty where they are."""
 
 
 def calibrate(
@@ -55,16 +69,19 @@ def calibrate(
     asked: Settings,
     *,
     tolerance: float = HIGHEST_STEP_BIAS,
+    progress: Progress = lambda done, of: None,
 ) -> Calibration:
     """Of the settings asked for, what is None is chosen.
 
     The step is the longest that full-batch MALA accepts with probability .9, whose own bias is at most
     ``tolerance`` of the estimate, and whose estimate agrees with that of half of it. The bias is measured
     along the chains (:func:`~epochal.samplers.langevin.sgld`), not derived from the curvature at w*, which is
-    small where minima are singular; of the other samplers that are not corrected it is twice the change from
-    half of the step. gamma is what settles directions without curvature within burn-in, ``4 / (eps
-    burn_in)``. Chains that show a larger bias in the end get shorter steps; draws and burn-in double until
-    they are equilibrated, three times at most. What then still fails either is marked as not equilibrated.
+    small where minima are singular or the loss is nearly 0: steps from it are shortened until MALA accepts.
+    Of the other samplers that are not corrected the bias is twice the change from half of the step. gamma is
+    what settles directions without curvature within burn-in, ``4 / (eps burn_in)``. Chains that run away, or
+    that show a larger bias in the end, get shorter steps; draws and burn-in double until they are
+    equilibrated, three times at most. What then still fails either is marked as not equilibrated; where
+    chains still run away, ``failure`` says so. A negative estimate stays as it is.
 
     Raises:
         UserError: a setting out of its range, or a loss that is not finite or does not curve up here.
@@ -72,8 +89,10 @@ def calibrate(
     if not 0 < tolerance < 1:
         raise UserError(f"tolerance={tolerance:g} is outside (0, 1): a share of the estimate, such as 0.03")
     settings, reasons = asked.checked(loss.size), []
-    n_beta, burn_in = settings.n_beta, settings.burn_in
-    assert n_beta is not None and burn_in is not None
+    effort = Effort(progress)
+    loss = effort.counted(loss)
+    n_beta = settings.n_beta
+    assert n_beta is not None
     baseline = float(loss.full(flat[None])[0])
     if not math.isfinite(baseline):
         raise UserError(f"the loss at these parameters is {baseline}: there is nothing to calibrate")
@@ -83,27 +102,92 @@ def calibrate(
     top, where = curvature["top"][0], ""
     if asked.gamma and n_beta * top <= asked.gamma:
         top, where = prior_curvature(loss, flat, settings), f" at draws of N(w*, 1 / {asked.gamma:g})"
+    if top <= 0 and asked.step_size:
+        top, where = STEPS[len(STEPS) // 2] / (n_beta * asked.step_size), ", or rather about the step given"
     if top <= 0:
-        raise UserError("the loss curves up in no direction here: no step size follows; give step_size=")
+        raise UserError(
+            "the loss curves up in no direction here: no step size follows; give gamma=100 or step_size="
+        )
     reasons.append(
         f"largest curvature {top:.4g} by Lanczos{where}: steps are tried at {STEPS} / (n_beta {top:.4g})"
     )
     steps = [share / (n_beta * top) for share in STEPS]
-    middle = asked.step_size or steps[2]
-    gamma = SETTLING / (middle * max(burn_in, 1)) if asked.gamma is None else asked.gamma
-    accepted = acceptance_of(loss, flat, replace(settings, gamma=gamma), steps)
-    table = map_of(loss, flat, replace(settings, chains=MAP_CHAINS), gamma, steps, baseline)
+    steps, gamma, accepted, why = accepted_steps(loss, flat, settings, asked, steps)
+    reasons += why
+    short = replace(settings, chains=MAP_CHAINS)
+    effort.expect(short, len(steps) * len(BETAS))
+    table = map_of(loss, flat, short, gamma, steps, baseline)
     step_size = asked.step_size
     if step_size is None:
         column = [row for row in table if row["n_beta"] == n_beta]
         step_size, why = chosen_step(accepted, column, tolerance=tolerance, is_exact=asked.sampler == "mala")
         reasons += why
     final, why = localised(replace(settings, step_size=step_size, gamma=gamma), asked)
-    reasons += why
-    found = coefficient(loss, flat, final)
-    doublings, shortenings = DOUBLINGS, 0 if asked.step_size else SHORTENINGS
-    while not found.diverged:
-        if is_biased(found, tolerance) and shortenings:
+    final, found, told = settled(loss, flat, final, asked, tolerance, effort)
+    reasons += why + told
+    found = fit(found, tolerance)
+    reasons.append(
+        f"{final.draws} draws after {final.burn_in}: {found.verdict}; bias of its steps: {bias_of(found)}"
+    )
+    failure = failure_of(found, asked, flat.shape[-1])
+    return Calibration(
+        settings=final, estimate=found, curvature=curvature, acceptance=accepted, map=table,
+        reasons=[*reasons, failure] if failure else reasons, tolerance=tolerance, failure=failure,
+    )  # fmt: skip
+
+
+def accepted_steps(
+    loss: NetworkLoss, flat: Float[Tensor, " P"], settings: Settings, asked: Settings, steps: list[float]
+) -> tuple[list[float], float, list[dict[str, float]], list[str]]:
+    """These steps, shortened together until MALA accepts the middle one with the gamma that goes with it;
+    that gamma, how often each is accepted, and why. Where a step is given, as they are."""
+    why: list[str] = []
+    least = REACH * steps[0]
+    while True:
+        middle = asked.step_size or steps[len(steps) // 2]
+        gamma = SETTLING / (middle * max(settings.burn_in or 0, 1)) if asked.gamma is None else asked.gamma
+        accepted = acceptance_of(loss, flat, replace(settings, gamma=gamma), steps)
+        rate = accepted[len(steps) // 2]["acceptance"]
+        if asked.step_size or rate >= ACCEPTANCE or steps[0] * RETREAT < least:
+            return steps, gamma, accepted, why
+        why.append(
+            f"step_size {middle:.3g}, gamma {gamma:.3g}: MALA accepts {rate:.2f}, less than {ACCEPTANCE}: "
+            f"steps are tried at {RETREAT:g} of these"
+        )
+        steps = [RETREAT * step for step in steps]
+
+
+def settled(
+    loss: NetworkLoss,
+    flat: Float[Tensor, " P"],
+    final: Settings,
+    asked: Settings,
+    tolerance: float,
+    effort: Effort,
+) -> tuple[Settings, Estimate, list[str]]:
+    """Settings with shorter steps and more draws, as far as chains need them; what they find, and why."""
+    reasons: list[str] = []
+    doublings, shortenings, retreats = DOUBLINGS, SHORTENINGS, RETREATS
+    if asked.step_size:
+        shortenings = retreats = 0
+    while True:
+        effort.expect(final)
+        found = coefficient(loss, flat, final)
+        assert final.step_size is not None
+        if is_lost(found, flat.shape[-1]):
+            if not retreats:
+                break
+            reasons.append(f"step_size {final.step_size:.3g}: {said_of(found)}: {RETREAT:g} of it")
+            final, why = localised(replace(final, step_size=RETREAT * final.step_size), asked)
+            reasons += why
+            retreats -= 1
+        elif is_negative(found.value, found.standard_error):
+            reasons.append(
+                f"negative, {found.value:.4g} +- {found.standard_error:.2g}: w* is no minimum of this loss; "
+                "train longer"
+            )
+            break
+        elif is_biased(found, tolerance) and shortenings:
             assert found.step_bias is not None and final.step_size is not None
             share = max(SHORTEST_SHARE, min(AIM * tolerance / found.step_bias, 0.5))
             reasons.append(
@@ -120,16 +204,7 @@ def calibrate(
             doublings -= 1
         else:
             break
-        found = coefficient(loss, flat, final)
-    found = fit(found, tolerance)
-    bias = "not known for this sampler" if found.step_bias is None else f"{found.step_bias:.2%} at most"
-    if asked.sampler == "mala":
-        bias = "none, steps are accepted or rejected"
-    reasons.append(f"{final.draws} draws after {final.burn_in}: {found.verdict}; bias of its steps: {bias}")
-    return Calibration(
-        settings=final, estimate=found, curvature=curvature, acceptance=accepted, map=table, reasons=reasons,
-        tolerance=tolerance,
-    )  # fmt: skip
+    return final, found, reasons
 
 
 def localised(settings: Settings, asked: Settings) -> tuple[Settings, list[str]]:
@@ -146,8 +221,45 @@ def localised(settings: Settings, asked: Settings) -> tuple[Settings, list[str]]
     return replace(settings, gamma=gamma), [why]
 
 
+def is_lost(found: Estimate, size: int) -> bool:
+    return bool(found.diverged) or ran_away(found, size)
+
+
+def said_of(found: Estimate) -> str:
+    """Of chains that are lost."""
+    if found.diverged:
+        chain, step = next(iter(found.diverged.items()))
+        return f"chain {chain} diverged at step {step}"
+    return f"chains ran away from w*, to {found.value:.3g}"
+
+
+def failure_of(found: Estimate, asked: Settings, size: int) -> str:
+    """Empty where chains stayed near w*."""
+    if not is_lost(found, size):
+        return ""
+    if asked.step_size:
+        remedy = f"leave out step_size={asked.step_size:g}, or give a shorter one"
+    else:
+        remedy = f"give a stronger localisation, such as gamma={stronger(found.gamma)}"
+    return f"no settings were found: {said_of(found)} at step_size {found.step_size:.3g}; {remedy}"
+
+
+def stronger(gamma: float) -> str:
+    """The power of ten that is at least ten times this, and at least 100."""
+    return f"{max(100, 10 ** math.ceil(math.log10(max(10 * gamma, 1.0)))):d}"
+
+
 def is_biased(found: Estimate, tolerance: float) -> bool:
-    return found.step_bias is not None and found.step_bias > tolerance
+    """Of which share cannot be told where nothing is left without it (infinite): that is no bias."""
+    return found.step_bias is not None and tolerance < found.step_bias < math.inf
+
+
+def bias_of(found: Estimate) -> str:
+    if found.sampler == "mala":
+        return "none, steps are accepted or rejected"
+    if found.step_bias is None:
+        return "not known for this sampler"
+    return f"{found.step_bias:.2%} at most" if math.isfinite(found.step_bias) else "cannot be told"
 
 
 def fit(found: Estimate, tolerance: float) -> Estimate:
@@ -156,45 +268,3 @@ def fit(found: Estimate, tolerance: float) -> Estimate:
         return found
     said = f"steps of {found.step_size:.3g} make it {found.step_bias:.1%} too high, above {tolerance:.1%}"
     return replace(found, equilibrated=False, reasons=[*found.reasons, said + ": take sampler=mala"])
-
-
-def chosen_step(
-    accepted: list[dict[str, float]], column: list[dict[str, Any]], *, tolerance: float, is_exact: bool
-) -> tuple[float, list[str]]:
-    """The longest step of those from long to short that is accepted, whose bias is tolerated, and that is on
-    the plateau; and why. A shorter one than all of them where none is: final chains say whether it will do.
-    """
-    why, biases = [], []
-    for place, (row, cell) in enumerate(zip(accepted, column, strict=True)):
-        step, rate, bias = row["step_size"], row["acceptance"], cell["step_bias"]
-        says = f"step_size {step:.3g}: MALA accepts {rate:.2f}"
-        if bias is not None:
-            biases.append(bias)
-            says += f", chains are {bias:.1%} too high for its length"
-        if rate < ACCEPTANCE:
-            why.append(f"{says}: accepted less than {ACCEPTANCE}")
-            continue
-        if cell["llc"] is None:
-            why.append(f"{says}: chains diverged")
-            continue
-        if bias is not None and bias > tolerance:
-            why.append(f"{says}: more than {tolerance:.1%}")
-            continue
-        shorter = column[place + 1] if place + 1 < len(column) else None
-        if shorter is None or shorter["llc"] is None:
-            why.append(f"{says}; the shortest that was tried")
-            return step, why
-        change = abs(cell["llc"] - shorter["llc"])
-        error = 2 * math.hypot(cell["standard_error"], shorter["standard_error"])
-        # A bias in proportion to the step is twice the change to half of it.
-        allowed = max(abs(cell["llc"]) * tolerance / 2, error)
-        half = f"{shorter['llc']:.4g} with half of it (+- {error / 2:.2g})"
-        both = f"the estimate is {cell['llc']:.4g}, and {half}"
-        if is_exact or change <= allowed:
-            why.append(f"{says}; {both}: a plateau")
-            return step, why
-        why.append(f"{says}, but {both}: no plateau")
-    last, least = accepted[-1]["step_size"], biases[-1] if biases else math.nan
-    share = max(SHORTEST_SHARE, min(AIM * tolerance / least, 0.5)) if least > tolerance else 0.5
-    why.append(f"no step of these will do: {share:.2g} of the shortest is taken, {share * last:.3g}")
-    return share * last, why

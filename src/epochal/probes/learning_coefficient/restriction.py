@@ -28,6 +28,16 @@ def restriction(layout: Layout, names: Sequence[str], like: Tensor) -> Tensor | 
 
 
 def block_names(layout: Layout, asked: Sequence[str]) -> list[str]:
-    """The names asked for; ``each`` stands for every module that has parameters of its own."""
+    """The names asked for; ``each`` stands for every module that has parameters of its own.
+
+    Raises:
+        UserError: a name of neither a parameter nor a module.
+    """
     every = dict.fromkeys(entry.name.rpartition(".")[0] or entry.name for entry in layout.entries)
+    for word in asked:
+        if word != "each" and not any(f"{name}.".startswith(f"{word}.") for name in layout.names):
+            raise UserError(
+                f"blocks={word} is no parameter or module; modules are {', '.join(every)}; "
+                "blocks=each means all of them"
+            )
     return list(dict.fromkeys(name for word in asked for name in (every if word == "each" else [word])))

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from epochal.analysis.chains.learning_coefficient import estimate
+from epochal.analysis.chains.learning_coefficient import Estimate, estimate
 from epochal.core.tensors import random
 from epochal.probes.learning_coefficient.curvature import hessian_product, hutchinson, lanczos
 from epochal.probes.learning_coefficient.potential import NetworkLoss
@@ -124,6 +124,19 @@ def map_of(
                     "step_bias": None if bias is None or not math.isfinite(bias) else bias,
                     "equilibrated": cell.equilibrated,
                     "diverged": len(cell.diverged),
+                    "ran_away": ran_away(cell, flat.shape[-1]),
                 }
             )
     return rows
+
+
+def ran_away(found: Estimate, size: int) -> bool:
+    """Whether chains around ``size`` parameters say nothing of w* because a step threw them off.
+
+    All diverged; or the value is above ``size``, which exact draws cannot pass where L is convex (it is at
+    most ``E[n_beta g . (w - w*)] <= size``); or its steps add all of it.
+    """
+    if not math.isfinite(found.value) or found.value > size:
+        return True
+    is_all_of_it = found.step_bias is not None and not math.isfinite(found.step_bias)
+    return is_all_of_it and found.value > 2 * found.standard_error

@@ -119,10 +119,11 @@ def _cell(row: dict[str, Any], settings: dict[str, Any]) -> dict[str, Cell]:
 def _caption(found: dict[str, Any], is_on_map: bool, num_unsettled: int, num_cells: int) -> str:
     settings = found["settings"]
     chosen = f"step size {settings['step_size']:.3g}, n beta {settings['n_beta']:.4g}"
+    outside = "it was given" if "step_size" in found.get("given", ()) else "chosen outside it"
     place = (
         f"ring: what was chosen, {chosen}"
         if is_on_map
-        else f"what was chosen, {chosen}, lies beside the map (it was given)"
+        else f"what was chosen, {chosen}, lies beside the map ({outside})"
     )
     verdict = "equilibrated" if found["estimate"]["equilibrated"] else "not equilibrated"
     return (
