@@ -79,7 +79,7 @@ def test_blocks_are_each_alone_and_of_a_quadratic_they_add() -> None:
         assert abs(float(found["llc_blocks"][block]) - exact(own)) < 4 * error < 0.3 * exact(own)
     assert found["llc_blocks_equilibrated"].tolist() == [1.0, 1.0]
     assert probe.across(here, here)["llc_blocks_change"].tolist() == [0.0, 0.0]
-    with pytest.raises(UserError, match="restrict=middle is no parameter or module"):
+    with pytest.raises(UserError, match="blocks=middle is no parameter or module; modules are low, high"):
         kept(CoefficientOptions(blocks=("middle",), **FIXED), curvatures, 0)
 
 
