@@ -59,6 +59,8 @@ def test_steps_shorten_by_orders_where_the_curvature_at_the_minimum_misleads(few
     assert found.estimate.standard_error < 0.05 * truth
     # The display moves on, and never past what is to be done.
     assert all(0 < done <= of for done, of in seen) and seen[-1][0] > 0.9 * seen[-1][1]
+    # Five steps of two chains for the map, then 16 chains; 800 steps of all 64 examples.
+    assert seen[0][1] == (5 * 2 + 16) * 800 * 64
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
 
 
@@ -86,7 +88,8 @@ def test_a_loss_of_one_value_has_no_bias_that_could_be_told(few: None) -> None:
     loss = radial(lambda flat, index: (0 * flat.sum(-1) + 2, 0 * flat))
     found = calibrate(loss, torch.zeros(4, dtype=F64), Settings(draws=40, gamma=1.0, step_size=0.1))
     assert found.estimate.value == 0.0 and "cannot be told" in found.reasons[-1] and not found.failure
-    assert "inf" not in " ".join(found.reasons) and "negative" not in " ".join(found.reasons)
+    said = " ".join([*found.reasons, *found.estimate.reasons])
+    assert "inf" not in said and "negative" not in said
 
 
 def cliff(flat: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:

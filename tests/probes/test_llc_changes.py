@@ -84,7 +84,7 @@ def test_blocks_are_each_alone_and_of_a_quadratic_they_add() -> None:
         assert float(found["llc_blocks_step_bias"][block]) == pytest.approx(bias, rel=0.1)
         assert float(found["llc_blocks_equilibrated"][block]) == (bias < 0.1)
     assert probe.across(here, here)["llc_blocks_change"].tolist() == [0.0, 0.0]
-    with pytest.raises(UserError, match="restrict=middle is no parameter or module"):
+    with pytest.raises(UserError, match="blocks=middle is no parameter or module; modules are low, high"):
         kept(CoefficientOptions(blocks=("middle",), **FIXED), curvatures, 0)
 
 

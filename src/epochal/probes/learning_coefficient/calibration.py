@@ -89,7 +89,10 @@ def calibrate(
     if not 0 < tolerance < 1:
         raise UserError(f"tolerance={tolerance:g} is outside (0, 1): a share of the estimate, such as 0.03")
     settings, reasons = asked.checked(loss.size), []
+    short = replace(settings, chains=MAP_CHAINS)
     effort = Effort(progress)
+    effort.expect(short, len(STEPS) * len(BETAS))
+    effort.expect(settings)
     loss = effort.counted(loss)
     n_beta = settings.n_beta
     assert n_beta is not None
@@ -114,8 +117,6 @@ def calibrate(
     steps = [share / (n_beta * top) for share in STEPS]
     steps, gamma, accepted, why = accepted_steps(loss, flat, settings, asked, steps)
     reasons += why
-    short = replace(settings, chains=MAP_CHAINS)
-    effort.expect(short, len(steps) * len(BETAS))
     table = map_of(loss, flat, short, gamma, steps, baseline)
     step_size = asked.step_size
     if step_size is None:
@@ -171,7 +172,6 @@ def settled(
     if asked.step_size:
         shortenings = retreats = 0
     while True:
-        effort.expect(final)
         found = coefficient(loss, flat, final)
         assert final.step_size is not None
         if is_lost(found, flat.shape[-1]):
@@ -204,6 +204,7 @@ def settled(
             doublings -= 1
         else:
             break
+        effort.expect(final)
     return final, found, reasons
 
 

@@ -18,10 +18,12 @@ class Effort:
         self._progress, self._done, self._expected = progress, 0, 0
 
     def expect(self, settings: Settings, places: int = 1) -> None:
-        """Chains of checked settings around so many places are to come."""
+        """Chains of checked settings around so many places are to come, too."""
         assert settings.burn_in is not None and settings.batch_size is not None
         steps = settings.burn_in + settings.draws * settings.thinning
-        self._expected = self._done + places * settings.chains * steps * settings.batch_size
+        self._expected = (
+            max(self._expected, self._done) + places * settings.chains * steps * settings.batch_size
+        )
 
     def counted(self, loss: NetworkLoss) -> NetworkLoss:
         """The same loss."""
