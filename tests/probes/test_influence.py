@@ -101,5 +101,5 @@ def test_what_is_refused() -> None:
                         ({"on": []}, "no examples are given"), ({"draws": 0}, "draws=0")):  # fmt: skip
         with pytest.raises(UserError, match=said):
             epochal.influences(Halves(), half_square, data, **(OPTIONS | given))
-    with pytest.raises(UserError, match="restrict=middle"):
+    with pytest.raises(UserError, match="blocks=middle"):
         epochal.susceptibilities(Halves(), half_square, data, blocks=["middle"], **OPTIONS)

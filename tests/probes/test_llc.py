@@ -188,12 +188,12 @@ def test_chains_that_stand_still_are_no_estimate() -> None:
     with pytest.raises(UserError, match="acceptance 0 is below"):
         float(frozen)
     moving = epochal.llc(model, half_square, data, step_size=0.01, **(common | {"draws": 800}))
-    assert moving.equilibrated and moving.acceptance is not None and moving.acceptance > 0.7
+    assert moving.equilibrated and moving.acceptance is not None and moving.acceptance > 0.6
     assert abs(moving.value - 6) < 4 * moving.standard_error
 
 
 def test_steps_that_make_most_of_the_value_are_no_estimate() -> None:
-    """At ``w -= (eps/2) n_beta h w`` the value is ``sum 1/2 / (1 - eps n_beta h / 4)``, of 6 without steps."""
+    """At ``w -= (eps/2) n_beta h w`` the value is ``sum 1/2 / (1 - eps n_beta h / 4)``; 6 without steps."""
     model, data = least_squares()
     n_beta = 600 / math.log(600)
     eigenvalues = torch.linalg.eigvalsh(INPUTS.T @ INPUTS / 600)
