@@ -77,6 +77,20 @@ def test_a_block_that_is_none_is_named_as_it_was_given(call: Call, have: Have) -
     assert "restrict" not in ended.complaint[0] and not list((run / "probes").glob("llc-*"))
 
 
+def test_a_number_that_is_no_estimate_stands_in_brackets_with_its_reason(call: Call, have: Have) -> None:
+    run = have("algorithmic", *SNAPSHOTS)
+    ended = call(
+        "probe", run.name, "llc", *SHORT, "sampler=mala", "step_size=1000", "gamma=1", "--steps", "20"
+    )
+    assert ended.code == 0 and "(0)" in ended.out
+    assert "not equilibrated: acceptance 0 is below 0.2: take a smaller step_size" in ended.out
+    assert "llc stuck" not in ended.out  # said in words
+    tables = [pl.read_parquet(file) for file in (run / "probes").glob("llc-*.parquet")]
+    (table,) = [each for each in tables if "llc_acceptance" in each.columns]
+    assert table["llc_acceptance"].to_list() == [0.0, 0.0] and table["llc_stuck"].to_list() == [2.0, 2.0]
+    assert "llc_step_bias" not in table.columns
+
+
 def test_changes_are_against_the_nearest_snapshot_that_was_measured(call: Call, have: Have) -> None:
     run = have("algorithmic", *SNAPSHOTS)
     words = ("probe", run.name, "llc", *SHORT, "n_beta=20", "gamma=30", "step_size=1e-5", "--members", "0")

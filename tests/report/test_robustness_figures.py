@@ -41,7 +41,9 @@ def run(tmp_path: Path) -> FakeRun:
     return replace(plain, metrics=metrics, spec=spec)
 
 
-def measured(run: FakeRun, *, settled: list[float], **options: object) -> FakeRun:
+def measured(
+    run: FakeRun, *, settled: list[float], more: dict[str, list[float]] | None = None, **options: object
+) -> FakeRun:
     """A table of the probe ``llc`` on snapshots of one member."""
     paths = RunPaths(run.path)
     paths.run.mkdir(parents=True, exist_ok=True)
@@ -51,6 +53,7 @@ def measured(run: FakeRun, *, settled: list[float], **options: object) -> FakeRu
         "llc_rhat": [1.001, 1.2, float("nan")],
         "llc_ess": [200.0, 20.0, float("nan")],
         "llc_equilibrated": settled,
+        **(more or {}),
     }
     table = ProbeTable(
         paths=paths, name="llc", digest="aaaa", columns=dict.fromkeys(columns, "float64"),
@@ -118,6 +121,37 @@ def test_the_page_tells_settings_calibration_and_verdict(run: FakeRun) -> None:
     )  # fmt: skip
     assert calibration_lines(run)[0] == "Calibrated on member 0 at step 100: step_size = 1e-05."
     assert "because." in page(run, []) and "3.1 +- 0.1" in page(run, [])
+
+
+def test_the_page_says_why_a_number_is_no_estimate_and_shows_it_in_brackets(run: FakeRun) -> None:
+    measured(
+        run,
+        settled=[0.0, 0.0, 0.0],
+        more={
+            "llc_chains": [4.0] * 3,
+            "llc_diverged": [1.0, 0.0, 4.0],
+            "llc_step_bias": [0.02, 0.25, float("nan")],
+        },
+    )
+    (section,) = coefficient_sections(run)
+    assert [row["numbers"][0] for row in section["rows"]] == ["(2)", "(5)", "(nan)"]
+    assert [row["reasons"] for row in section["rows"]] == [
+        ["1 of 4 chains diverged"],
+        [
+            "R-hat 1.200 is above 1.05: chains disagree",
+            "20 effective draws are fewer than 25 per chain: sample longer",
+            "its steps make it up to 25% too high: take a smaller step_size, or sampler=mala",
+        ],
+        ["every chain diverged"],
+    ]
+    text = page(run, [])
+    assert "not equilibrated" in text and "up to 25% too high" in text and "(5)" in text
+
+
+def test_a_table_of_an_earlier_version_has_the_reasons_that_it_has_columns_for(run: FakeRun) -> None:
+    (section,) = coefficient_sections(measured(run, settled=[1.0, 0.0, 0.0]))
+    assert section["rows"][0]["numbers"][0] == "2" and section["rows"][0]["reasons"] == []
+    assert section["rows"][1]["reasons"][0] == "R-hat 1.200 is above 1.05: chains disagree"
 
 
 def test_values_of_steps_of_their_own_do_not_compare(run: FakeRun) -> None:

@@ -154,9 +154,11 @@ def test_batches_are_epochs_own_or_shared() -> None:
         ({"box": (0.0, 1.0)}, "outside box"),
         ({"step_size": torch.tensor([0.1, 0.2])}, "shape"),
         ({"potential": lambda w: w}, "must give"),
+        ({"w0": [0.0] * 10}, r"w0 is a list; give a floating tensor \[..., d\], as torch.zeros\(d\)"),
     ],
 )
 def test_what_is_refused(options: dict[str, Any], said: str) -> None:
-    with pytest.raises(UserError, match=said) as refused:
-        sampled("sgld", **options)
-    assert "\n" not in str(refused.value)
+    for name in NAMES if "w0" in options else ("sgld",):
+        with pytest.raises(UserError, match=said) as refused:
+            sampled(name, **options)
+        assert "\n" not in str(refused.value)
