@@ -7,13 +7,12 @@ network as a function, best points kept, and with the last point only), the usua
 ``torch.autograd.grad`` on an ``nn.Module``, and the bare convolutions: forward and backward in the inputs of
 every convolution of the network at its shapes, which no attack can beat. ``--art`` needs
 adversarial-robustness-toolbox: robust accuracies on one trained network, means over seeds, which must agree
-within a point; it writes bench/results/attacks.md.
+within a point; it writes bench/results/attacks.md, the rest bench/results/attacks-speed.md.
 """
 
 import argparse
 import math
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,6 +37,7 @@ from epochal.models.resnet import PreActivationResNet18
 
 STEPS, EPSILON = 10, 8 / 255
 RESULTS = Path(__file__).parent / "results" / "attacks.md"
+SPEED = RESULTS.with_name("attacks-speed.md")
 
 
 def plain(module: nn.Module, x: Tensor, y: Tensor, where: Pixels) -> Tensor:
@@ -78,20 +78,9 @@ def convolutions(module: nn.Module, x: Tensor) -> Callable[[], None]:
     return run
 
 
-def seconds(cases: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Medians, in turns, so that what else the machine does falls on all."""
-    taken: dict[str, list[float]] = {name: [] for name in cases}
-    for case in cases.values():
-        case()
-    for _ in range(rounds):
-        for name, case in cases.items():
-            begin = time.perf_counter()
-            case()
-            taken[name].append(time.perf_counter() - begin)
-    return {name: statistics.median(values) for name, values in taken.items()}
+def speed(batch: int, rounds: int) -> list[str]:
+    from _turns import in_turns, place, spread  # here: tests import this file as one of a package
 
-
-def speed(batch: int, rounds: int) -> None:
     net = Network(lambda: PreActivationResNet18(num_classes=10, width=16, norm="none"), initializer("torch"))
     flat, buffers = net.init(random.key(0, "init"), torch.float32)
     module, params = net.materialise(flat, buffers), net.layout.unflatten(flat)
@@ -107,7 +96,7 @@ def speed(batch: int, rounds: int) -> None:
         options = {"epsilon": EPSILON, "where": where, "steps": STEPS, "keep": keep}
         return lambda: pgd(predict, x, y, random.key(0, "attack"), **options)  # type: ignore[arg-type]
 
-    found = seconds(
+    found = in_turns(
         {
             "epochal, last point": ours("last"),
             "epochal, best point": ours("best"),
@@ -116,10 +105,26 @@ def speed(batch: int, rounds: int) -> None:
         },
         rounds,
     )
-    print(f"PGD-{STEPS}, width 16, batch {batch}, {torch.get_num_threads()} thread(s)")
+    floor = found["convolutions alone"]
+    lines = [
+        "# Speed of PGD",
+        "",
+        (
+            f"{place()}; PGD with {STEPS} steps, pre-activation ResNet18 of width 16, batches of {batch} images "
+            f"of CIFAR-10's shape, {rounds} turns in one process. Medians with their range."
+        ),
+        "",
+        "| way | images per second | times as fast as plain | share of the convolution rate |",
+        "|---|---|---|---|",
+    ]
     for name, took in found.items():
-        share = found["convolutions alone"] / took
-        print(f"{name:22} {batch / took:8.1f} images/s   {share:5.0%} of the convolution rate")
+        rates = [batch / one for one in took]
+        plainly = [theirs / one for theirs, one in zip(found["plain loop"], took, strict=True)]
+        shares = [least / one for least, one in zip(floor, took, strict=True)]
+        lines.append(
+            f"| {name} | {spread(rates, '.0f')} | {spread(plainly, '.2f')} | {spread(shares, '.2f')} |"
+        )
+    return lines
 
 
 class WithBorder(nn.Module):
@@ -292,4 +297,7 @@ if __name__ == "__main__":
         if not given.quick:
             RESULTS.write_text(document(found, size, seeds))
     else:
-        speed(32 if given.quick else 256, 3 if given.quick else 7)
+        said = "\n".join(speed(32 if given.quick else 256, 3 if given.quick else 7)) + "\n"
+        print(said)
+        if not given.quick:
+            SPEED.write_text(said)

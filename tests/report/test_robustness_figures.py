@@ -96,6 +96,15 @@ def test_complexity_has_a_panel_per_points_and_radius_and_a_colour_per_layer(run
         figures.find("complexity").of(run, {"points": "test"})
 
 
+def test_changes_have_a_panel_and_intervals_of_their_own(run: FakeRun) -> None:
+    more = {"llc_change": [float("nan"), 3.0, 1.0], "llc_change_error": [float("nan"), 0.1, float("nan")]}
+    spec = figures.find("llc").of(measured(run, settled=[1.0, 0.0, 0.0], more=more), {})
+    assert "its changes" in [panel.title for panel in spec.panels]
+    [change] = rows(spec, "changes")  # the first snapshot has none before it, the last no error
+    assert (change["step"], change["value"]) == (10, 3.0)
+    assert [change["low"], change["high"]] == pytest.approx([3 - 0.196, 3 + 0.196])
+
+
 def test_the_coefficient_has_its_interval_and_says_where_chains_had_not_settled(run: FakeRun) -> None:
     spec = figures.find("llc").of(measured(run, settled=[1.0, 0.0, 0.0]), {})
     assert [r["low"] for r in rows(spec, "llc")] == pytest.approx([2 - 0.196, 5 - 0.98])

@@ -1,4 +1,4 @@
-"""The local learning coefficient over snapshots or records, with its error, beside accuracy."""
+"""The local learning coefficient over snapshots or records, its changes, with their errors, and accuracy."""
 
 from dataclasses import replace
 from typing import Literal
@@ -12,11 +12,12 @@ from epochal.report.curve_tables import as_table, step_axis
 from epochal.report.curves import SPLITS
 from epochal.report.figure import Options, figure, option
 from epochal.report.named_curves import layers_of, scalars, with_labels
-from epochal.report.probed import rows_with
+from epochal.report.probed import has_columns, rows_with
 from epochal.report.reading import RunLike
 
 SETTLED, UNSETTLED = "settled", "not settled"
 WIDTH = 1.96
+CHANGES = ("llc_change", "llc_change_error")
 
 
 class CoefficientOptions(Options):
@@ -69,6 +70,12 @@ def llc(run: RunLike, options: CoefficientOptions) -> FigureSpec:
             layers.append(layer)
     y = Axis(label="local learning coefficient")
     panels = [Panel(x=x, y=y, layers=tuple(layers), title="local learning coefficient", height=250)]
+    if has_columns(run, [*COLUMNS, *CHANGES]) and len(changes := _changes(run, options.table)):
+        tables |= {"changes": changes, "zero": pl.DataFrame({"zero": [0.0]})}
+        zero = Layer(mark="rule", table="zero", y="zero", emphasis="faint")
+        layers = [zero, replace(band, table="changes"), replace(line, table="changes")]
+        y = Axis(label="change since the snapshot before")
+        panels.append(Panel(x=x, y=y, layers=tuple(layers), title="its changes", height=250))
     order = [kind for kind in (SETTLED, UNSETTLED) if (frame["colour"] == kind).any()]
     accuracy = {
         f"{split}_accuracy": f"{words} accuracy"
@@ -84,11 +91,26 @@ def llc(run: RunLike, options: CoefficientOptions) -> FigureSpec:
     return FigureSpec(
         name="llc",
         title="Local learning coefficient over training",
-        caption="Estimate and its 95% interval, one line per member. Where chains had not settled the number "
-        "is what they said so far, and no estimate."
-        + (f" {num_nan} more had no finite value." if num_nan else ""),
+        caption="Estimate and its 95% interval, one line per member; of a change the interval is its own, "
+        "since both snapshots saw the same noise. Where chains had not settled the number is what they said so "
+        "far, and no estimate." + (f" {num_nan} more had no finite value." if num_nan else ""),
         tables={name: as_table(table) for name, table in tables.items()},
         panels=tuple(panels),
         colour=Colour(title="", values=tuple(order)),
         per_row=len(panels),
     )
+
+
+def _changes(run: RunLike, table: str) -> pl.DataFrame:
+    """From snapshot to snapshot, where both have an estimate."""
+    found = rows_with(run, [*COLUMNS, *CHANGES], PROBE, table)
+    error = WIDTH * pl.col("llc_change_error")
+    frame = found.select(
+        pl.col("member").cast(pl.Int64),
+        pl.col("step").cast(pl.Int64),
+        pl.col("llc_change").alias("value"),
+        (pl.col("llc_change") - error).alias("low"),
+        (pl.col("llc_change") + error).alias("high"),
+        pl.lit("").alias("colour"),
+    ).filter(pl.col("value").is_finite() & pl.col("low").is_finite())
+    return with_labels(run, frame).with_columns(pl.col("member").cast(pl.String).alias("curve"))
