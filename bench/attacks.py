@@ -110,8 +110,8 @@ def speed(batch: int, rounds: int) -> list[str]:
         "# Speed of PGD",
         "",
         (
-            f"{place()}; PGD with {STEPS} steps, pre-activation ResNet18 of width 16, batches of {batch} images "
-            f"of CIFAR-10's shape, {rounds} turns in one process. Medians with their range."
+            f"{place()}; PGD with {STEPS} steps, pre-activation ResNet18 of width 16, batches of {batch} "
+            f"images of CIFAR-10's shape, {rounds} turns in one process. Medians with their range."
         ),
         "",
         "| way | images per second | times as fast as plain | share of the convolution rate |",

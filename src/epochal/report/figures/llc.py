@@ -92,8 +92,8 @@ def llc(run: RunLike, options: CoefficientOptions) -> FigureSpec:
         name="llc",
         title="Local learning coefficient over training",
         caption="Estimate and its 95% interval, one line per member; of a change the interval is its own, "
-        "since both snapshots saw the same noise. Where chains had not settled the number is what they said so "
-        "far, and no estimate." + (f" {num_nan} more had no finite value." if num_nan else ""),
+        "since both snapshots saw the same noise. Where chains had not settled the number is what they said "
+        "so far, and no estimate." + (f" {num_nan} more had no finite value." if num_nan else ""),
         tables={name: as_table(table) for name, table in tables.items()},
         panels=tuple(panels),
         colour=Colour(title="", values=tuple(order)),
