@@ -159,7 +159,12 @@ class ConfiguredProbe:
         return {self._labelled(name): value for name, value in values.items()}
 
     def labels(self, view: View) -> dict[str, list[str]]:
-        """Array column to what its places stand for, of those that say so."""
+        """Array column to what its places stand for, of those that say so.
+
+        Raises:
+            UserError: as `check`.
+        """
+        self.check(view.task)
         labels = self.probe.labels
         named = labels(self.options, view) if labels else {}
         return {self._labelled(name): list(places) for name, places in named.items()}
