@@ -9,7 +9,7 @@ from epochal.core.values.errors import UserError
 from epochal.core.values.options import parse_options
 from epochal.launch.member_view import view_of
 from epochal.probes.learning_coefficient.calibration import Calibration, calibrate
-from epochal.probes.learning_coefficient.effort import Progress
+from epochal.probes.learning_coefficient.effort import Progress, silent
 from epochal.probes.learning_coefficient.sampling import Settings
 from epochal.probes.llc import CoefficientOptions, loss_of
 from epochal.store.calibration import OPTIONS, write_calibration
@@ -27,7 +27,7 @@ def calibrate_run(
     member: int | None = None,
     step: int | None = None,
     tolerance: float = HIGHEST_STEP_BIAS,
-    progress: Progress = lambda done, of: None,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Chooses what ``options`` leave open, and keeps it in the run as ``calibration.json``.
 

@@ -1,6 +1,6 @@
 """Influences and susceptibilities of one member of a run at one snapshot."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import polars as pl
 from epochal.core.values.errors import UserError
 from epochal.core.values.options import parse_options
 from epochal.launch.member_view import view_of
+from epochal.probes.learning_coefficient.effort import Progress
 from epochal.probes.learning_coefficient.influence import influences_at, susceptibilities_at
 from epochal.probes.learning_coefficient.sampling import Settings
 from epochal.probes.llc import CoefficientOptions, loss_of
@@ -23,8 +24,6 @@ DRAWS = 500
 
 MOST_EXAMPLES = 200
 """The first of the training set, where none are named: each costs a forward pass per draw."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)

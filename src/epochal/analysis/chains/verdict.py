@@ -108,7 +108,7 @@ def _of_mixing(signs: Signs, sound: float) -> list[str]:
 
 def _of_size(signs: Signs) -> list[str]:
     """Of the value itself, and of what steps add to it."""
-    if signs.value < -2 * signs.standard_error:
+    if is_negative(signs.value, signs.standard_error):
         return [f"negative, {signs.value:.3g}: w* is no minimum of this loss near it; train longer"]
     bias = signs.step_bias
     if bias is None or bias <= LARGEST_STEP_BIAS:
@@ -117,6 +117,11 @@ def _of_size(signs: Signs) -> list[str]:
     if not math.isfinite(bias):
         said = "how much too high its steps make it cannot be told"
     return [f"{said}: take a smaller step_size, or sampler=mala"]
+
+
+def is_negative(value: float, standard_error: float) -> bool:
+    """By more than two standard errors: w* is no minimum, and steps have no part in it."""
+    return value < -2 * standard_error
 
 
 def reasons_of_row(row: Mapping[str, Any]) -> list[str]:

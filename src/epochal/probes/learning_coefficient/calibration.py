@@ -8,13 +8,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epochal.analysis.chains.learning_coefficient import HIGHEST_STEP_BIAS, Estimate
+from epochal.analysis.chains.verdict import is_negative
 from epochal.core.values.errors import UserError
-from epochal.probes.learning_coefficient.effort import Effort, Progress
+from epochal.probes.learning_coefficient.effort import Effort, Progress, silent
 from epochal.probes.learning_coefficient.potential import NetworkLoss
 from epochal.probes.learning_coefficient.sampling import (
     SETTLING,
     Settings,
     coefficient,
+    settling,
 )
 from epochal.probes.learning_coefficient.soundings import (
     BETAS,
@@ -27,10 +29,8 @@ from epochal.probes.learning_coefficient.soundings import (
 )
 from epochal.probes.learning_coefficient.step_choice import (
     ACCEPTANCE,
-    AIM,
-    SHORTEST_SHARE,
     chosen_step,
-    is_negative,
+    share_for,
 )
 
 STEPS = (0.4, 0.2, 0.1, 0.05, 0.025)
@@ -69,7 +69,7 @@ def calibrate(
     asked: Settings,
     *,
     tolerance: float = HIGHEST_STEP_BIAS,
-    progress: Progress = lambda done, of: None,
+    progress: Progress = silent,
 ) -> Calibration:
     """Of the settings asked for, what is None is chosen.
 
@@ -146,7 +146,7 @@ def accepted_steps(
     least = REACH * steps[0]
     while True:
         middle = asked.step_size or steps[len(steps) // 2]
-        gamma = SETTLING / (middle * max(settings.burn_in or 0, 1)) if asked.gamma is None else asked.gamma
+        gamma = settling(middle, settings) if asked.gamma is None else asked.gamma
         accepted = acceptance_of(loss, flat, replace(settings, gamma=gamma), steps)
         rate = accepted[len(steps) // 2]["acceptance"]
         if asked.step_size or rate >= ACCEPTANCE or steps[0] * RETREAT < least:
@@ -189,7 +189,7 @@ def settled(
             break
         elif is_biased(found, tolerance) and shortenings:
             assert found.step_bias is not None and final.step_size is not None
-            share = max(SHORTEST_SHARE, min(AIM * tolerance / found.step_bias, 0.5))
+            share = share_for(found.step_bias, tolerance)
             reasons.append(
                 f"step_size {final.step_size:.3g}: final chains are {found.step_bias:.1%} too high for it, "
                 f"more than {tolerance:.1%}: {share:.2g} of it"
@@ -213,7 +213,7 @@ def localised(settings: Settings, asked: Settings) -> tuple[Settings, list[str]]
     if asked.gamma is not None:
         return settings, []
     assert settings.step_size is not None and settings.n_beta is not None
-    gamma = SETTLING / (settings.step_size * max(settings.burn_in or 0, 1))
+    gamma = settling(settings.step_size, settings)
     why = (
         f"gamma = {SETTLING:g} / (step_size x {settings.burn_in} steps of burn-in) = {gamma:.4g}: what has "
         f"no curvature settles in burn-in; below gamma / n_beta = {gamma / settings.n_beta:.2g} it counts "

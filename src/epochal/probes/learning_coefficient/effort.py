@@ -9,6 +9,11 @@ from epochal.probes.learning_coefficient.potential import NetworkLoss
 from epochal.probes.learning_coefficient.sampling import Settings
 
 Progress = Callable[[int, int], None]
+"""Is told how much is done, and of how much."""
+
+
+def silent(done: int, of: int) -> None:
+    pass
 
 
 class Effort:

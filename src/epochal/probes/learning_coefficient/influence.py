@@ -1,7 +1,7 @@
 """How each example shapes a trained module: the Bayesian influence function and susceptibilities."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypedDict, Unpack
 
@@ -16,6 +16,7 @@ from epochal.analysis.chains.responses import covariances
 from epochal.analysis.chains.responses import susceptibilities as responses
 from epochal.core.tensors.layout import Layout
 from epochal.core.values.errors import UserError
+from epochal.probes.learning_coefficient.effort import Progress, silent
 from epochal.probes.learning_coefficient.module import problem
 from epochal.probes.learning_coefficient.potential import EXAMPLES_AT_ONCE, NetworkLoss
 from epochal.probes.learning_coefficient.restriction import block_names, restriction
@@ -29,13 +30,6 @@ from epochal.probes.learning_coefficient.sampling import (
 from epochal.samplers.kept import Observe
 
 Array = NDArray[np.float64]
-
-Progress = Callable[[int, int], None]
-"""Is told how many draws are done, and of how many."""
-
-
-def _silent(done: int, of: int) -> None:
-    pass
 
 
 class SamplingOptions(TypedDict, total=False):
@@ -130,7 +124,7 @@ def influences_at(
     on: Sequence[int] | None = None,
     correlation: bool = True,
     restrict: Sequence[str] = (),
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Influences:
     """As :func:`influences`, of a loss at flat parameters."""
     first, second = (examples_of(loss, given) for given in (of, on))
@@ -178,7 +172,7 @@ def susceptibilities_at(
     *,
     blocks: Sequence[str] = ("each",),
     examples: Sequence[int] | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Susceptibilities:
     """As :func:`susceptibilities`, of a loss at flat parameters."""
     chosen = examples_of(loss, examples)

@@ -202,8 +202,14 @@ def steps_of(
         else:
             step_size = STEP_OF_STIFFEST / max(settings.n_beta * top + gamma, 1e-12)
     if gamma is None:
-        gamma = SETTLING / (step_size * max(settings.burn_in, 1))
+        gamma = settling(step_size, settings)
     return step_size, gamma
+
+
+def settling(step_size: float, settings: Settings) -> float:
+    """The gamma at which a direction without curvature settles within burn-in."""
+    assert settings.burn_in is not None
+    return SETTLING / (step_size * max(settings.burn_in, 1))
 
 
 def largest_curvature(

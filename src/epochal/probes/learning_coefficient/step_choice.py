@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+from epochal.analysis.chains.verdict import is_negative
+
 ACCEPTANCE = 0.9
 AIM = 0.7
 """Of the tolerance: where a bias in proportion to the step should end when it is shortened."""
@@ -56,11 +58,11 @@ def chosen_step(
         why.append(f"no shorter step mends a negative estimate: {negative[0]:.3g} is taken")
         return negative[0], why
     last, least = accepted[-1]["step_size"], biases[-1] if biases else math.nan
-    share = max(SHORTEST_SHARE, min(AIM * tolerance / least, 0.5)) if least > tolerance else 0.5
+    share = share_for(least, tolerance) if least > tolerance else 0.5
     why.append(f"no step of these will do: {share:.2g} of the shortest is taken, {share * last:.3g}")
     return share * last, why
 
 
-def is_negative(value: float, standard_error: float) -> bool:
-    """By more than two standard errors: w* is no minimum, and steps have no part in it."""
-    return value < -2 * standard_error
+def share_for(bias: float, tolerance: float) -> float:
+    """Of a step with this bias: where a bias in proportion to the step is well within the tolerance."""
+    return max(SHORTEST_SHARE, min(AIM * tolerance / bias, 0.5))

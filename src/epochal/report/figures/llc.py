@@ -40,13 +40,8 @@ def on_page(run: RunLike) -> CoefficientOptions | None:
 )
 def llc(run: RunLike, options: CoefficientOptions) -> FigureSpec:
     found = rows_with(run, COLUMNS, PROBE, options.table)
-    error = WIDTH * pl.col("llc_standard_error")
     frame = found.select(
-        pl.col("member").cast(pl.Int64),
-        pl.col("step").cast(pl.Int64),
-        pl.col("llc").alias("value"),
-        (pl.col("llc") - error).alias("low"),
-        (pl.col("llc") + error).alias("high"),
+        *_interval("llc", "llc_standard_error"),
         pl.when(pl.col("llc_equilibrated") == 1)
         .then(pl.lit(SETTLED))
         .otherwise(pl.lit(UNSETTLED))
@@ -104,13 +99,18 @@ def llc(run: RunLike, options: CoefficientOptions) -> FigureSpec:
 def _changes(run: RunLike, table: str) -> pl.DataFrame:
     """From snapshot to snapshot, where both have an estimate."""
     found = rows_with(run, [*COLUMNS, *CHANGES], PROBE, table)
-    error = WIDTH * pl.col("llc_change_error")
-    frame = found.select(
+    frame = found.select(*_interval(*CHANGES), pl.lit("").alias("colour"))
+    frame = frame.filter(pl.col("value").is_finite() & pl.col("low").is_finite())
+    return with_labels(run, frame).with_columns(pl.col("member").cast(pl.String).alias("curve"))
+
+
+def _interval(value: str, error: str) -> list[pl.Expr]:
+    """Member, step, a column's value, and what lies 95% around it."""
+    reach = WIDTH * pl.col(error)
+    return [
         pl.col("member").cast(pl.Int64),
         pl.col("step").cast(pl.Int64),
-        pl.col("llc_change").alias("value"),
-        (pl.col("llc_change") - error).alias("low"),
-        (pl.col("llc_change") + error).alias("high"),
-        pl.lit("").alias("colour"),
-    ).filter(pl.col("value").is_finite() & pl.col("low").is_finite())
-    return with_labels(run, frame).with_columns(pl.col("member").cast(pl.String).alias("curve"))
+        pl.col(value).alias("value"),
+        (pl.col(value) - reach).alias("low"),
+        (pl.col(value) + reach).alias("high"),
+    ]
