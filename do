@@ -88,14 +88,14 @@ def check(_: list[str]) -> int:
 
 
 def bench(arguments: list[str]) -> int:
-    scripts = {path.stem: path for path in sorted((ROOT / "bench").glob("[!_]*.py"))}
+    scripts = sorted(path.stem for path in (ROOT / "bench").glob("[!_]*.py"))
     first_option = next((i for i, a in enumerate(arguments) if a.startswith("-")), len(arguments))
-    names = [Path(a).stem for a in arguments[:first_option]] or list(scripts)
+    names = [Path(a).stem for a in arguments[:first_option]] or scripts
     for name in names:
         if name not in scripts:
             return complain(f"no script bench/{name}.py; {suggest(name, scripts)}")
     make_ready()
-    return max((call(PYTHON, scripts[name], *arguments[first_option:]) for name in names), default=0)
+    return max((call(PYTHON, "-m", f"bench.{name}", *arguments[first_option:]) for name in names), default=0)
 
 
 def demo(arguments: list[str]) -> int:

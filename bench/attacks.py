@@ -1,6 +1,6 @@
 """Attacks: images per second of PGD on the width-16 ResNet against the plain form, and agreement with ART.
 
-    python bench/attacks.py [--quick] [--art]
+    python -m bench.attacks [--quick] [--art]
 
 Three columns in one process, one after the other in turns: epochal's PGD as the probe calls it (under the
 network as a function, best points kept, and with the last point only), the usual loop over
@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_input
 
+from bench._turns import in_turns, place, spread
 from epochal.attacks.ball import Pixels, pixels
 from epochal.attacks.named import AttackName, attacked
 from epochal.attacks.pgd import pgd
@@ -79,8 +80,6 @@ def convolutions(module: nn.Module, x: Tensor) -> Callable[[], None]:
 
 
 def speed(batch: int, rounds: int) -> list[str]:
-    from _turns import in_turns, place, spread  # here: tests import this file as one of a package
-
     net = Network(lambda: PreActivationResNet18(num_classes=10, width=16, norm="none"), initializer("torch"))
     flat, buffers = net.init(random.key(0, "init"), torch.float32)
     module, params = net.materialise(flat, buffers), net.layout.unflatten(flat)
@@ -265,7 +264,7 @@ def document(lines: list[str], count: int, seeds: int) -> str:
 
     head = f"""# Attacks against adversarial-robustness-toolbox
 
-`python bench/attacks.py --art`, ART {art.__version__}, torch {torch.__version__}. One MLP (width 100) on the
+`python -m bench.attacks --art`, ART {art.__version__}, torch {torch.__version__}. One MLP (width 100) on the
 digits in pixels, {count} validation images; robust accuracy in percent, means over {seeds} seeds, with the
 standard error of the difference. Same radius, steps and starts on both sides.
 

@@ -22,11 +22,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from _turns import RATIOS, in_turns, place, ratio_row, spread
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from bench._turns import RATIOS, in_turns, place, ratio_row, spread
 from epochal.engine.observe import measure
 from epochal.engine.population import initial_population
 from epochal.engine.program import Program

@@ -18,9 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from _turns import spread
 from torch import Tensor, nn
 
+from bench._turns import spread
 from epochal.core.tensors import random
 from epochal.core.tensors.view import GivenView
 from epochal.launch.environment import describe

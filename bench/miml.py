@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _plain_miml import DEPTH, POSITIONS, VOCABULARY, WIDTH, train_plain
 from torch import Tensor
 
+from bench._plain_miml import DEPTH, POSITIONS, VOCABULARY, WIDTH, train_plain
 from epochal.engine.population import initial_population
 from epochal.engine.program import Program
 from epochal.engine.train import train

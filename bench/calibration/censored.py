@@ -6,8 +6,8 @@ One core; about ten minutes with the default replicates.
 from collections.abc import Callable
 
 import numpy as np
-from runs import BETWEEN, Array, Generator, rate, write
 
+from bench.calibration.runs import BETWEEN, Array, Generator, rate, write
 from epochal.analysis import aalen_johansen, compare_arms, kaplan_meier, restricted_mean, scaling_exponent
 from epochal.analysis.runs.survival import SurvivalCurve
 from epochal.core.values.errors import UserError

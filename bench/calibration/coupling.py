@@ -4,7 +4,9 @@ One core; about three minutes with the default replicates.
 """
 
 import numpy as np
-from runs import (
+from scipy.stats import norm
+
+from bench.calibration.runs import (
     BETWEEN,
     DRAWS,
     WITHIN,
@@ -18,8 +20,6 @@ from runs import (
     tau_p,
     write,
 )
-from scipy.stats import norm
-
 from epochal.analysis import coupling_power
 from epochal.analysis.runs.tau_interval import Groups, tau_interval
 

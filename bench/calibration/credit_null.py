@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import scipy
 import torch
-from residual import WIDTH, Array, trained
 from scipy.stats import kurtosis, norm
 
+from bench.calibration.residual import WIDTH, Array, trained
 from epochal.analysis.nulls import (
     Site,
     across_seeds,

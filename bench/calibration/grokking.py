@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import scipy
-from curves import Array, logistic, observe, seeds
 
+from bench.calibration.curves import Array, logistic, observe, seeds
 from epochal.analysis import grokking
 from epochal.core.values.learning import LEARNINGS, Grokking
 

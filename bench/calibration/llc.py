@@ -6,7 +6,7 @@ without a step size. Chains start from w* ("w*"), as users' do, and from draws o
 first must also mix, the second only has to leave the law as it is, so what is off there is the bias of its
 steps.
 
-    python bench/calibration/llc.py [--only rrr] [--quick]
+    python -m bench.calibration.llc [--only rrr] [--quick]
 """
 
 import argparse
@@ -521,7 +521,7 @@ def document(oracle: Sequence[str], lines: Sequence[str]) -> str:
     head = [
         "# Samplers against exact energies at finite n_beta",
         "",
-        f"`python bench/calibration/llc.py`, torch {torch.__version__}, one thread, float64. A third of the",
+        f"`python -m bench.calibration.llc`, torch {torch.__version__}, one thread, float64. A third of the",
         "steps is burn-in. Exact: closed forms, quadrature, or what the table states for Gibbs' oracle. SGLD",
         "on quadratics is held to the closed form of its bias. Within: at most 3% and three standard errors",
         "(of the sampler and of the oracle) off. Start `law`: draws of the oracle; `w*`: the minimum.",

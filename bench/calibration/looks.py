@@ -4,8 +4,8 @@ One core; about two minutes with the default replicates.
 """
 
 import numpy as np
-from runs import DRAWS, Array, write
 
+from bench.calibration.runs import DRAWS, Array, write
 from epochal.analysis import adjust, alpha_spending, at_look, coupling, same_time
 from epochal.analysis.runs.coupling_power import kendall_s
 from epochal.analysis.runs.looks import Kind

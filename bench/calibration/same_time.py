@@ -6,9 +6,9 @@ One core; about three minutes with the default replicates.
 from collections.abc import Callable
 
 import numpy as np
-from runs import BETWEEN, Array, Generator, coupled, rate, write
 from scipy.stats import bootstrap
 
+from bench.calibration.runs import BETWEEN, Array, Generator, coupled, rate, write
 from epochal.analysis import Course, leads, same_time
 from epochal.analysis.runs.skewness import is_skewed
 

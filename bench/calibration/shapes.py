@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import ruptures
 import scipy
-from curves import Array, logistic, observe, seeds, wander
 
+from bench.calibration.curves import Array, logistic, observe, seeds, wander
 from epochal.analysis.curves.changes import detect_all
 from epochal.core.values.changes import SHAPES, Changes
 

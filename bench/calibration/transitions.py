@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import scipy
-from curves import NULLS, Array, logistic, null_curve, planted, schedule, seeds, wander
 from scipy.optimize import curve_fit
 from scipy.special import xlog1py, xlogy
 from scipy.stats import binom
 
+from bench.calibration.curves import NULLS, Array, logistic, null_curve, planted, schedule, seeds, wander
 from epochal.analysis import detect, detect_many
 from epochal.analysis.curves.heuristics import (
     causalgrok_grokking_row,
