@@ -20,13 +20,13 @@ from epochal.launch.studies.runs import gathered
 from epochal.store.run import Run
 from epochal.studies.modular_grokking import modular_grokking
 from epochal.studies.modular_grokking.against_published import COLUMNS, row_of
-from epochal.studies.modular_grokking.arms import FEW, FULL
+from epochal.studies.modular_grokking.arms import FEW, FULL, RECORDS
 from epochal.studies.modular_grokking.published import ROWS
 
 RESULTS = Path(__file__).parent / "results" / "acceptance.md"
 ARMS = (
-    "miml_80", "miml_70", "miml_50", "miml_decay_1", "miml_decay_03", "nanda_70", "nanda_50", "miml_sgd",
-    "miml_adam_full",
+    "miml_80", "miml_70", "miml_50", "miml_decay_1", "miml_decay_03", "nanda_70", "nanda_50", "nanda_30",
+    "miml_sgd", "miml_adam_full",
 )  # fmt: skip
 SHORTER: dict[str, dict[str, object]] = {
     "miml_adam_full": {"seed": "100", "record_every": "log:116"},
@@ -34,7 +34,11 @@ SHORTER: dict[str, dict[str, object]] = {
     "miml_decay_1": {"seed": FEW},
     "nanda_70": {"max_steps": 600},
     "nanda_50": {"max_steps": 2_000},
-}
+    "nanda_30": {
+        "seed": FEW, "max_steps": 16_000, "probes": "loss,accuracy", "stop_metric": "val_loss",
+        "stop_at": 0.05, "stop_every": RECORDS,
+    },
+}  # fmt: skip
 """Where nothing is to happen (SGD's published loss is flat after a hundred steps), where the study has more
 seeds than a median needs, and where a run without a stop goes on after twice the published step."""
 
