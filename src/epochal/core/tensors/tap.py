@@ -75,15 +75,15 @@ class Tap:
         if not self.training or (not isinstance(rate, Tensor) and rate == 0):
             return activation
         assert self.key is not None, f"dropout at {site} needs Tap(key=...)"
-        own, shape, exact = random.fold(self.key, site), tuple(activation.shape), wide(activation.device)
-        # The mask, not the activation, is divided: infinities at rate 1 would make the gradient NaN.
+        own, shape = random.fold(self.key, site), tuple(activation.shape)
+        # The mask, not the activation, is divided: infinities at rate 1 would make the gradient NaN. Choosing
+        # among numbers at random (``where``) would take ten times as long as multiplying them.
         if isinstance(rate, Tensor):
-            keep = 1.0 - rate.to(activation.device, exact)
-            mask = torch.where(random.bernoulli(own, shape, keep), 1.0 / keep, 0.0).to(activation.dtype)
-        else:
-            is_kept = random.mask(own, shape, 1.0 - rate)
-            scale = torch.tensor(1.0 / (1.0 - rate), dtype=exact, device=activation.device)
-            mask = is_kept.to(activation.dtype).mul_(scale.to(activation.dtype))
+            keep = 1.0 - rate.to(activation.device, wide(activation.device))
+            is_kept = random.bernoulli(own, shape, keep).view(torch.uint8)
+            scale = torch.where(keep > 0, 1.0 / keep, 0.0).to(activation.dtype)
+            return activation * (is_kept.to(activation.dtype) * scale)
+        mask = random.mask(own, shape, 1.0 - rate).to(activation.dtype).mul_(1.0 / (1.0 - rate))
         return activation * mask
 
 
