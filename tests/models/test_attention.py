@@ -46,8 +46,10 @@ def test_large_scores_do_not_overflow() -> None:
     torch.testing.assert_close(causal_attention(1e4 * q, k, v, HEADS), torchs(1e4 * q, k, v))
 
 
-def test_members_under_vmap_are_members_alone() -> None:
-    packs = [torch.stack(parts) for parts in zip(*(drawn(3, 3, seed) for seed in range(3)), strict=True)]
+@pytest.mark.parametrize("positions", [2, 3])
+def test_members_under_vmap_are_members_alone(positions: int) -> None:
+    drawings = (drawn(positions, positions, seed) for seed in range(3))
+    packs = [torch.stack(parts) for parts in zip(*drawings, strict=True)]
     leaves = [part.requires_grad_() for part in packs]
     together = torch.vmap(lambda q, k, v: causal_attention(q, k, v, HEADS))(*leaves)
     gradients = torch.autograd.grad((together**2).sum(), leaves)
