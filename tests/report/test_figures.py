@@ -166,9 +166,35 @@ def test_a_median_that_was_not_reached_breaks_the_line(tmp_path: Path) -> None:
         (r["value"], r["curve"], r["facet"]): (r["median"], r["low"], r["high"])
         for r in rows(spec, "medians")
     }
-    assert medians[1.0, "validation", "x"] == (math.inf, 20.0, 160.0)
+    assert medians[1.0, "validation", "x"] == (math.inf, 20.0, math.inf)
     assert medians[0.1, "validation", "y"] == (120.0, 80.0, 160.0)
-    assert medians[1.0, "training", "y"] == (math.inf, 160.0, 160.0)
+    assert medians[1.0, "training", "y"] == (math.inf, math.inf, math.inf)
+
+
+def test_bars_without_an_upper_end_run_off_the_panel(tmp_path: Path) -> None:
+    """Two members a place: reached by both, by one, by none, whose records end at 160."""
+    spec = figures.find("steps-to-threshold").of(grid(tmp_path), {"x": "weight_decay", "panels": "operation"})
+    top = (spec.panels[0].y.domain or (0.0, 0.0))[1]
+    assert top > 160 and "runs off the top has no upper end" in spec.caption
+    bars = {(r["value"], r["curve"], r["facet"]): (r["low"], r["high"]) for r in rows(spec, "bars")}
+    assert bars[0.1, "validation", "y"] == (80.0, 160.0)
+    assert bars[1.0, "validation", "x"] == (20.0, top)
+    assert bars[1.0, "training", "y"] == bars[1.0, "validation", "y"] == (160.0, top)
+
+
+def test_triangles_upon_each_other_are_counted(tmp_path: Path) -> None:
+    fields = {0.3: (0, 1), 0.5: (2, 3), 0.7: (3, 3)}
+    planned: list[tuple[dict[str, object], int | None, int | None]] = [
+        ({"train_fraction": f, "seed": i}, 10 if i < train else None, 20 if i < val else None)
+        for f, (train, val) in fields.items()
+        for i in range(3)
+    ]
+    spec = figures.find("steps-to-threshold").of(planted(tmp_path, planned), {})
+    counts = rows(spec, "counts")
+    # At 0.5 a single triangle is there: nothing to count.
+    assert [(row["count"], row["step"]) for row in counts] == [("×3,2", 160.0)]
+    last = [r["x"] for r in rows(spec, "not_reached") if r["value"] == 0.3 and r["curve"] == "validation"]
+    assert counts[0]["x"] == last[0] and len(last) == 2
 
 
 @pytest.mark.parametrize(

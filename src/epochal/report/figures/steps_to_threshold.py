@@ -30,6 +30,8 @@ from epochal.report.reading import (
 from epochal.report.settings import left_out, settings_of
 
 SETTINGS = "settings"
+TOP_ABOVE_LATE = 1.6
+"""From the last record to the top of a panel: there open bars are seen to go on."""
 
 
 class ThresholdOptions(Options):
@@ -109,16 +111,49 @@ def steps_to_threshold(run: RunLike, options: ThresholdOptions) -> FigureSpec:
 
 
 def _median_row(steps: list[float], ends: list[float]) -> dict[str, Cell]:
-    """The median (infinite where half had not reached it) and its interval, cut at the last record."""
+    """The median and its interval, infinite where it lies beyond ``last``, the last record."""
     centre, low, high = middle(steps)
-    last = max(ends)
     return {
         "median": centre,
-        "low": min(low, last),
-        "high": min(high, last),
+        "low": low,
+        "high": high,
         "members": len(steps),
         "reached": sum(map(math.isfinite, steps)),
+        "last": max(ends),
     }
+
+
+def _bars(medians: list[dict[str, Cell]], top: float) -> tuple[list[dict[str, Cell]], bool]:
+    """A bar ``low`` to ``high`` per median of several members, and whether some are open.
+
+    An open one, whose upper end was not reached, runs to the ``top`` of the panel: from its lower end, or from
+    the last record where not even that was reached.
+    """
+    several = [row for row in medians if int(str(row["members"])) > 1]
+    bars: list[dict[str, Cell]] = []
+    for row in several:
+        low, high = (float(str(row[end])) for end in ("low", "high"))
+        low = low if math.isfinite(low) else float(str(row["last"]))
+        bars.append({**row, "low": low, "high": high if math.isfinite(high) else top})
+    return bars, any(not math.isfinite(float(str(row["high"]))) for row in several)
+
+
+def _counts(censored: list[dict[str, Cell]]) -> list[dict[str, Cell]]:
+    """How many triangles lie upon each other, beside the last of them: a number per curve that has some there."""
+    stacks: dict[tuple[Cell, ...], dict[Cell, list[Cell]]] = {}
+    for point in censored:
+        place = (point["facet"], point["value"], point["step"])
+        stacks.setdefault(place, {}).setdefault(point["curve"], []).append(point["x"])
+    return [
+        {
+            "facet": facet,
+            "x": [xs[0] for xs in stack.values()][-1],
+            "step": step,
+            "count": "×" + ",".join(str(len(xs)) for xs in stack.values()),
+        }
+        for (facet, _, step), stack in stacks.items()
+        if max(map(len, stack.values())) > 1
+    ]
 
 
 def _figure(
@@ -132,35 +167,38 @@ def _figure(
     reached = [p for p in points if p["state"] == "reached"]
     censored = [p for p in points if p["state"] != "reached"]
     found = [row for row in medians if math.isfinite(float(str(row["median"])))]
+    shown = [float(str(p["step"])) for p in points]
+    low, high = min(shown), max(shown)
+    top = max(high, 1.0) * (TOP_ABOVE_LATE if censored else 1.25)
+    bars, is_open = _bars(medians, top)
     tables = {"members": columns_table(points), "medians": columns_table(medians)}
     hover = {"label": "member", "curve": "curve", "step": "step"}
     layers = []
-    repeated = max(int(str(row["members"])) for row in medians) > 1
-    if found and repeated:
-        bars = {"x": "x", "colour": "curve", "table": "found"}
-        tables["found"] = columns_table(found)
-        layers.append(Layer(mark="interval", y="low", y2="high", emphasis="plain", **bars))  # type: ignore[arg-type]
+    if bars:
+        tables["bars"] = columns_table(bars)
+        layers.append(Layer(mark="interval", table="bars", x="x", y="low", y2="high", colour="curve"))
     if found:
         tables["found"] = columns_table(found)
         layers.append(Layer(mark="line", table="medians", x="x", y="median", by="curve", colour="curve"))
-        if repeated:
+        if bars:
             layers.append(Layer(mark="point", table="found", x="x", y="median", colour="curve"))
     if reached:
         tables["reached"] = columns_table(reached)
-        size: Emphasis = "faint" if repeated else "plain"
+        size: Emphasis = "faint" if bars else "plain"
         at = Layer(mark="point", table="reached", x="x", y="step", colour="curve", hover=hover)
         layers.append(replace(at, emphasis=size))
     if censored:
         tables["not_reached"] = columns_table(censored)
         late = Layer(mark="point", table="not_reached", x="x", y="step", colour="curve", hover=hover)
         layers.append(replace(late, shape="arrow_up", emphasis="plain"))
-    shown = [float(str(p["step"])) for p in points]
-    low, high = min(shown), max(shown)
+    if counts := _counts(censored):
+        tables["counts"] = columns_table(counts)
+        layers.append(Layer(mark="text", table="counts", x="x", y="step", text="count"))
     y = Axis(
         label="step",
         unit="completed updates",
         scale="log" if low > 0 else "symlog",
-        domain=(low / 1.4 if low > 0 else 0.0, max(high, 1.0) * 1.25),
+        domain=(low / 1.4 if low > 0 else 0.0, top),
     )
     names = list(dict.fromkeys(str(p["facet"]) for p in points))
     panels = [
@@ -177,8 +215,10 @@ def _figure(
     pooled = [f for f in varied_fields(run) if not is_replicate(f) and f not in apart and facet != SETTINGS]
     caption = (
         f"First record at which the value reached {options.threshold:g}. Points: members"
-        + ("; triangles: not reached by that step." if censored else ".")
-        + (f" Lines: medians, what was not reached counts as later; {INTERVAL_WORDS}." if repeated else "")
+        + ("; triangles: not reached by that step" if censored else "")
+        + (" (×: how many, of each curve there)." if counts else ".")
+        + (f" Lines: medians, what was not reached counts as later; {INTERVAL_WORDS}." if bars else "")
+        + (" A bar that runs off the top has no upper end: too few reached it." if is_open else "")
         + (f" Pooled: {', '.join(pooled)}." if pooled else "")
     )
     tables = {name: t for name, t in tables.items() if name in {layer.table for layer in layers}}
