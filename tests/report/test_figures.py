@@ -182,6 +182,23 @@ def test_bars_without_an_upper_end_run_off_the_panel(tmp_path: Path) -> None:
     assert bars[1.0, "training", "y"] == bars[1.0, "validation", "y"] == (160.0, top)
 
 
+def test_a_single_member_of_a_panel_is_drawn_as_strong_as_medians(tmp_path: Path) -> None:
+    """Three seeds at one decay, two at another, one at a third."""
+    planned: list[tuple[dict[str, object], int | None, int | None]] = [
+        ({"weight_decay": decay, "seed": seed}, 10, 40)
+        for decay, num in ((0.1, 1), (0.5, 2), (1.0, 3))
+        for seed in range(num)
+    ]
+    spec = figures.find("accuracy").of(
+        planted(tmp_path, planned), {"panels": "weight_decay", "colour": "none"}
+    )
+    drawn: dict[int, set[str]] = {}
+    for layer in (layer for panel in spec.panels for layer in panel.layers if layer.by == "member"):
+        for member in spec.tables[layer.table]["member"]:
+            drawn.setdefault(int(str(member)), set()).add(layer.emphasis)
+    assert [drawn[m] for m in range(6)] == [{"strong"}, {"plain"}, {"plain"}, {"faint"}, {"faint"}, {"faint"}]
+
+
 def test_triangles_upon_each_other_are_counted(tmp_path: Path) -> None:
     fields = {0.3: (0, 1), 0.5: (2, 3), 0.7: (3, 3)}
     planned: list[tuple[dict[str, object], int | None, int | None]] = [

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from epochal.core.values.errors import UserError
-from epochal.core.values.figure import Axis, Colour, Emphasis, FigureSpec, Layer, Panel, Scale, Table
+from epochal.core.values.figure import Axis, Colour, FigureSpec, Layer, Panel, Scale, Table
 from epochal.report.curve_tables import (
     Curves,
     as_table,
@@ -176,21 +176,27 @@ def _layers(
     frame = long(curves, column, split)
     middle = median_table(frame, ["facet", "colour"])
     name = _table_name(column, tables)
-    tables[name] = as_table(frame.filter(pl.col("member").is_in(curves.drawn)))
     coloured = "colour" if split or curves.groups.colour else None
     has_middle = len(middle) > 0
     few = len(curves.ids) <= MAX_SINGLE
-    emphasis: Emphasis = "faint" if has_middle else "plain" if len(curves.ids) > 1 else "strong"
-    line = Layer(
-        mark="line",
-        table=name,
-        x="step",
-        y="value",
-        by="member",
-        colour=coloured,
-        hover={"label": "member"},
-        emphasis=emphasis,
-    )
+    drawn = frame.filter(pl.col("member").is_in(curves.drawn))
+    drawn = drawn.join(_strengths(frame, middle), on="member", maintain_order="left")
+    lines = []
+    for emphasis in drawn["emphasis"].unique(maintain_order=True):
+        table = name if not lines else f"{name}_{emphasis}"
+        tables[table] = as_table(drawn.filter(pl.col("emphasis") == emphasis).drop("emphasis"))
+        lines.append(
+            Layer(
+                mark="line",
+                table=table,
+                x="step",
+                y="value",
+                by="member",
+                colour=coloured,
+                hover={"label": "member"},
+                emphasis=emphasis,
+            )
+        )
     bands, medians, marks = [], [], []
     if has_middle:
         tables[f"{name}_median"] = as_table(middle)
@@ -220,7 +226,28 @@ def _layers(
                 hover=hover,
             )
         )
-    return bands, [line], medians, marks
+    return bands, lines, medians, marks
+
+
+def _strengths(frame: pl.DataFrame, middle: pl.DataFrame) -> pl.DataFrame:
+    """``member`` and its curve's ``emphasis``: faint behind a median, strong where its panel has no other
+    member, or where its colour has no other and stands beside medians."""
+    keys = ["facet", "colour"]
+    sizes = frame.group_by(keys).agg(pl.col("member").n_unique().alias("beside"))
+    panels = frame.group_by("facet").agg(pl.col("member").n_unique().alias("in_panel"))
+    has_median = middle.select(*keys, pl.lit(True).alias("is_behind")).unique()
+    members = frame.select("member", *keys).unique(maintain_order=True)
+    members = members.join(sizes, on=keys).join(panels, on="facet").join(has_median, on=keys, how="left")
+    is_alone = (pl.col("in_panel") == 1) | ((pl.col("beside") == 1) & pl.lit(len(middle) > 0))
+    return members.select(
+        "member",
+        pl.when(pl.col("is_behind").fill_null(False))
+        .then(pl.lit("faint"))
+        .when(is_alone)
+        .then(pl.lit("strong"))
+        .otherwise(pl.lit("plain"))
+        .alias("emphasis"),
+    )
 
 
 def _caption(curves: Curves, tables: Mapping[str, Table], panels: Sequence[Panel]) -> str:

@@ -126,8 +126,8 @@ def _median_row(steps: list[float], ends: list[float]) -> dict[str, Cell]:
 def _bars(medians: list[dict[str, Cell]], top: float) -> tuple[list[dict[str, Cell]], bool]:
     """A bar ``low`` to ``high`` per median of several members, and whether some are open.
 
-    An open one, whose upper end was not reached, runs to the ``top`` of the panel: from its lower end, or from
-    the last record where not even that was reached.
+    An open one, whose upper end was not reached, runs to the ``top`` of the panel: from its lower end, or
+    from the last record where not even that was reached.
     """
     several = [row for row in medians if int(str(row["members"])) > 1]
     bars: list[dict[str, Cell]] = []
@@ -139,7 +139,7 @@ def _bars(medians: list[dict[str, Cell]], top: float) -> tuple[list[dict[str, Ce
 
 
 def _counts(censored: list[dict[str, Cell]]) -> list[dict[str, Cell]]:
-    """How many triangles lie upon each other, beside the last of them: a number per curve that has some there."""
+    """How many triangles lie upon each other, beside the last of them: a number per curve that has some."""
     stacks: dict[tuple[Cell, ...], dict[Cell, list[Cell]]] = {}
     for point in censored:
         place = (point["facet"], point["value"], point["step"])
