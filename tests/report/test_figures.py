@@ -161,7 +161,7 @@ def test_steps_to_a_threshold_are_first_records(many: FakeRun) -> None:
 
 def test_a_median_that_was_not_reached_breaks_the_line(tmp_path: Path) -> None:
     spec = figures.find("steps-to-threshold").of(grid(tmp_path), {"x": "weight_decay", "panels": "operation"})
-    assert [panel.title for panel in spec.panels] == ["operation = x", "operation = y"]
+    assert [panel.title for panel in spec.panels] == ["operation x", "operation y"]
     medians = {
         (r["value"], r["curve"], r["facet"]): (r["median"], r["low"], r["high"])
         for r in rows(spec, "medians")

@@ -22,7 +22,7 @@ from epochal.report.curve_tables import (
     step_axis,
 )
 from epochal.report.figure import Options, option
-from epochal.report.reading import RunLike, grouping, measured_columns, member_table
+from epochal.report.reading import RunLike, grouping, measured_columns, member_table, setting_words
 
 MAX_SINGLE = 12
 """Up to this many members every curve carries its own events."""
@@ -147,14 +147,15 @@ def _panels(curves: Curves, column: str, tables: dict[str, Table], y: Axis, *, t
 def _by_facet(
     curves: Curves, layers: Sequence[Layer], y: Axis, *, title: str, height: int = 250
 ) -> list[Panel]:
-    if not curves.groups.facet:
+    field = curves.groups.facet
+    if not field:
         return [Panel(x=curves.x, y=y, layers=tuple(layers), title=title, height=height)]
     return [
         Panel(
             x=curves.x,
             y=y,
             layers=tuple(replace(layer, where=("facet", value)) for layer in layers),
-            title=f"{title + ', ' if title else ''}{curves.groups.facet} = {value}",
+            title=f"{title + ', ' if title else ''}{setting_words({field: value}, [field])}",
             height=height,
         )
         for value in curves.groups.facets

@@ -138,7 +138,7 @@ def member_table(run: RunLike, groups: Grouping | None = None) -> pl.DataFrame:
     rows = [
         {
             "member": row["member"],
-            "label": " · ".join(f"{f} {as_text(row[f])}" for f in fields) or f"member {row['member']}",
+            "label": setting_words(row, fields) or f"member {row['member']}",
             "colour": as_text(row[groups.colour]) if groups.colour else "",
             "facet": as_text(row[groups.facet]) if groups.facet else "",
         }
@@ -146,6 +146,15 @@ def member_table(run: RunLike, groups: Grouping | None = None) -> pl.DataFrame:
     ]
     schema = dict.fromkeys(("member", "label", "colour", "facet"), pl.String()) | {"member": pl.Int64()}
     return pl.DataFrame(rows, schema=schema)
+
+
+def setting_words(values: Mapping[str, object], fields: Sequence[str], *, between: str = " · ") -> str:
+    """Fields with their values, as every figure and table names them: ``weight_decay 0.1 · seed 3``.
+
+    A field has the name that is typed, on axes and in legends, too: what is read can be asked for, and names
+    carry their units. Measured columns and events are no fields and stand in words.
+    """
+    return between.join(f"{field} {as_text(values[field])}" for field in fields)
 
 
 def as_text(value: object) -> str:
@@ -168,7 +177,7 @@ def fields_of(run: RunLike, member: int) -> dict[str, Any]:
 
 def label_of(run: RunLike, member: int) -> str:
     row = run.members.filter(pl.col("member") == member).row(0, named=True)
-    return " · ".join(f"{f} {as_text(row[f])}" for f in varied_fields(run)) or f"member {member}"
+    return setting_words(row, varied_fields(run)) or f"member {member}"
 
 
 def measured_columns(run: RunLike) -> list[str]:

@@ -25,6 +25,7 @@ from epochal.report.reading import (
     is_replicate,
     measured_columns,
     member_table,
+    setting_words,
     varied_fields,
 )
 from epochal.report.settings import left_out, settings_of
@@ -206,12 +207,12 @@ def _figure(
             x=axis,
             y=y,
             layers=tuple(replace(layer, where=("facet", name)) if facet else layer for layer in layers),
-            title=name if facet == SETTINGS else f"{facet} = {name}" if facet else "",
+            title=name if facet == SETTINGS else setting_words({facet: name}, [facet]) if facet else "",
             height=200 if len(names) > 3 else 250,
         )
         for name in names
     ]
-    apart = (facet, _field(axis, run))
+    apart = (facet, axis.label)
     pooled = [f for f in varied_fields(run) if not is_replicate(f) and f not in apart and facet != SETTINGS]
     caption = (
         f"First record at which the value reached {options.threshold:g}. Points: members"
@@ -231,10 +232,6 @@ def _figure(
         per_row=len(panels) if len(panels) < 4 else 2 if len(panels) == 4 else 3 if len(panels) < 13 else 4,
         colour=Colour(title="", values=tuple(dict.fromkeys(map(_words, options.columns)))),
     )
-
-
-def _field(axis: Axis, run: RunLike) -> str:
-    return next((f for f in varied_fields(run) if f.replace("_", " ") == axis.label), axis.label)
 
 
 def _facet(run: RunLike, x: str, given: str) -> str | None:
