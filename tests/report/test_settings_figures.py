@@ -13,6 +13,7 @@ from epochal.report.charts import vega_lite
 from epochal.report.figures import page_figures
 from epochal.report.figures.phase import classes_of
 from epochal.report.files import figure_svg
+from epochal.report.reading import fields_of
 from epochal.report.selecting import only
 from epochal.report.settings import settings_of
 from epochal.report.thinning import thinned
@@ -110,6 +111,11 @@ def test_a_field_that_all_members_share_keeps_all_or_none(tmp_path: Path) -> Non
     run = nine(tmp_path)
     run = FakeRun(**{**run.__dict__, "spec": {**run.spec, "fields": {"model": "transformer", "modulus": 97}}})
     assert len(only(run, {"model": "transformer", "modulus": "97"}).members) == len(run.members)
+    # A field in which those that are left agree is one that all share: it can be read, and asked for again.
+    one = only(run, {"optimizer": "adamw", "seed": "2"})
+    member = one.members["member"][0]
+    assert (fields_of(run, member)["modulus"], fields_of(one, member)["optimizer"]) == (97, "adamw")
+    assert only(one, {"optimizer": "adamw"}).members.height == one.members.height
     with pytest.raises(UserError, match=r"--only modulus=31: no member of .* has it; there is 97"):
         only(run, {"modulus": "31"})
 

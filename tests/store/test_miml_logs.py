@@ -104,6 +104,12 @@ def test_the_modulus_is_the_only_one_with_that_many_equations() -> None:
     assert modulus_of(97 * 97 + 1, 2, 1.0) is None
 
 
+def test_reading_tells_how_many_logs_of_a_folder_are_done(tree: Path) -> None:
+    told: list[tuple[int, int]] = []
+    read_logs(tree, lambda done, of: told.append((done, of)))
+    assert told == [(number, len(TREE)) for number in range(len(TREE))]
+
+
 def test_numbered_downloads_are_runs_and_copies_are_not(tmp_path: Path) -> None:
     first = write_log(tmp_path / "70" / "metrics.csv", Planted(train=100, val=500))
     write_log(tmp_path / "70" / "metrics (2).csv", Planted(train=110, val=600, hparams={"max_lr": 0.01}))

@@ -182,7 +182,7 @@ def _layers(
     few = len(curves.ids) <= MAX_SINGLE
     drawn = frame.filter(pl.col("member").is_in(curves.drawn))
     drawn = drawn.join(_strengths(frame, middle), on="member", maintain_order="left")
-    lines = []
+    lines: list[Layer] = []
     for emphasis in drawn["emphasis"].unique(maintain_order=True):
         table = name if not lines else f"{name}_{emphasis}"
         tables[table] = as_table(drawn.filter(pl.col("emphasis") == emphasis).drop("emphasis"))

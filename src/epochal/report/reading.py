@@ -166,13 +166,25 @@ def as_text(value: object) -> str:
     return "none" if value is None else str(value)
 
 
+def field_values(run: RunLike, field: str, *, of: pl.DataFrame | None = None) -> list[Any]:
+    """A field's value in every member, or in the rows ``of`` the members' table, where they differ or not.
+
+    Raises:
+        UserError: the run has no such field; those in which members differ are named.
+    """
+    rows = run.members if of is None else of
+    if field in varied_fields(run):
+        return rows[field].to_list()
+    shared = run.spec.get("fields", {})
+    if field not in shared:
+        check_field(run, field)
+    return [shared[field]] * len(rows)
+
+
 def fields_of(run: RunLike, member: int) -> dict[str, Any]:
     """Every field of a member, with the value that it has where members differ."""
-    row = run.members.row(by_predicate=pl.col("member") == member, named=True)
-    return {
-        name: row[name] if isinstance(value, Mapping) and set(value) == {"axis"} else value
-        for name, value in run.spec["fields"].items()
-    }
+    row = run.members.filter(pl.col("member") == member)
+    return {name: field_values(run, name, of=row)[0] for name in run.spec["fields"]}
 
 
 def label_of(run: RunLike, member: int) -> str:
