@@ -87,7 +87,7 @@ def bring(
             label=name,
             program=logs[0].program,
             before_done=lambda path: write_report(load(path), tell=tell),
-            progress=lambda done, of: tell("events", done, of),
+            tell=tell,
         )
     made = load(path)
     if names := made.spec["imported"]["names"]:
