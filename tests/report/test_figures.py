@@ -194,8 +194,10 @@ def test_a_single_member_of_a_panel_is_drawn_as_strong_as_medians(tmp_path: Path
     )
     drawn: dict[int, set[str]] = {}
     for layer in (layer for panel in spec.panels for layer in panel.layers if layer.by == "member"):
-        for member in spec.tables[layer.table]["member"]:
-            drawn.setdefault(int(str(member)), set()).add(layer.emphasis)
+        table, (column, kept) = spec.tables[layer.table], layer.also or ("", "")
+        for member, strength in zip(table["member"], table[column], strict=True):
+            if strength == kept:
+                drawn.setdefault(int(str(member)), set()).add(layer.emphasis)
     assert [drawn[m] for m in range(6)] == [{"strong"}, {"plain"}, {"plain"}, {"faint"}, {"faint"}, {"faint"}]
 
 

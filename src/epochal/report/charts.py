@@ -220,8 +220,8 @@ def _layer(layer: Layer, table: Table, x: Json, y: Json, colour: Json, scale: Co
             _tooltip(column, words, table[column]) for column, words in layer.hover.items()
         ]
     drawn: Json = {"data": {"name": layer.table}, "mark": _mark(layer, table), "encoding": encoding}
-    if layer.where:
-        drawn["transform"] = [{"filter": {"field": layer.where[0], "equal": layer.where[1]}}]
+    if kept := [pair for pair in (layer.where, layer.also) if pair]:
+        drawn["transform"] = [{"filter": {"field": column, "equal": value}} for column, value in kept]
     return drawn
 
 

@@ -182,22 +182,22 @@ def _layers(
     few = len(curves.ids) <= MAX_SINGLE
     drawn = frame.filter(pl.col("member").is_in(curves.drawn))
     drawn = drawn.join(_strengths(frame, middle), on="member", maintain_order="left")
-    lines: list[Layer] = []
-    for emphasis in drawn["emphasis"].unique(maintain_order=True):
-        table = name if not lines else f"{name}_{emphasis}"
-        tables[table] = as_table(drawn.filter(pl.col("emphasis") == emphasis).drop("emphasis"))
-        lines.append(
-            Layer(
-                mark="line",
-                table=table,
-                x="step",
-                y="value",
-                by="member",
-                colour=coloured,
-                hover={"label": "member"},
-                emphasis=emphasis,
-            )
+    strengths = drawn["emphasis"].unique(maintain_order=True).to_list()
+    tables[name] = as_table(drawn if len(strengths) > 1 else drawn.drop("emphasis"))
+    lines = [
+        Layer(
+            mark="line",
+            table=name,
+            x="step",
+            y="value",
+            by="member",
+            colour=coloured,
+            hover={"label": "member"},
+            emphasis=emphasis,
+            also=("emphasis", emphasis) if len(strengths) > 1 else None,
         )
+        for emphasis in strengths
+    ]
     bands, medians, marks = [], [], []
     if has_middle:
         tables[f"{name}_median"] = as_table(middle)
