@@ -32,7 +32,9 @@ from epochal.report.settings import left_out, settings_of
 
 SETTINGS = "settings"
 TOP_ABOVE_LATE = 1.6
-"""From the last record to the top of a panel: there open bars are seen to go on."""
+"""Ratio of the top of a panel to the last record, at least: there open bars are seen to go on."""
+SHARE_ABOVE_LATE = 0.15
+"""Of the height of a logarithmic axis: the same where it spans many decades."""
 
 
 class ThresholdOptions(Options):
@@ -139,8 +141,11 @@ def _bars(medians: list[dict[str, Cell]], top: float) -> tuple[list[dict[str, Ce
     return bars, any(not math.isfinite(float(str(row["high"]))) for row in several)
 
 
-def _counts(censored: list[dict[str, Cell]]) -> list[dict[str, Cell]]:
-    """How many triangles lie upon each other, beside the last of them: a number per curve that has some."""
+def _counts(censored: list[dict[str, Cell]], above: float) -> list[dict[str, Cell]]:
+    """How many triangles lie upon each other: a number per curve that has some.
+
+    It stands to the right of the last one, and ``above`` times as high, clear of the next value's triangle.
+    """
     stacks: dict[tuple[Cell, ...], dict[Cell, list[Cell]]] = {}
     for point in censored:
         place = (point["facet"], point["value"], point["step"])
@@ -150,6 +155,7 @@ def _counts(censored: list[dict[str, Cell]]) -> list[dict[str, Cell]]:
             "facet": facet,
             "x": [xs[0] for xs in stack.values()][-1],
             "step": step,
+            "at": float(str(step)) * above,
             "count": "×" + ",".join(str(len(xs)) for xs in stack.values()),
         }
         for (facet, _, step), stack in stacks.items()
@@ -170,7 +176,8 @@ def _figure(
     found = [row for row in medians if math.isfinite(float(str(row["median"])))]
     shown = [float(str(p["step"])) for p in points]
     low, high = min(shown), max(shown)
-    top = max(high, 1.0) * (TOP_ABOVE_LATE if censored else 1.25)
+    above = max(TOP_ABOVE_LATE, (high / max(low, 1.0)) ** SHARE_ABOVE_LATE) if censored else 1.25
+    top = max(high, 1.0) * above
     bars, is_open = _bars(medians, top)
     tables = {"members": columns_table(points), "medians": columns_table(medians)}
     hover = {"label": "member", "curve": "curve", "step": "step"}
@@ -192,9 +199,9 @@ def _figure(
         tables["not_reached"] = columns_table(censored)
         late = Layer(mark="point", table="not_reached", x="x", y="step", colour="curve", hover=hover)
         layers.append(replace(late, shape="arrow_up", emphasis="plain"))
-    if counts := _counts(censored):
+    if counts := _counts(censored, math.sqrt(above)):
         tables["counts"] = columns_table(counts)
-        layers.append(Layer(mark="text", table="counts", x="x", y="step", text="count"))
+        layers.append(Layer(mark="text", table="counts", x="x", y="at", text="count"))
     y = Axis(
         label="step",
         unit="completed updates",
