@@ -103,7 +103,8 @@ def report(seconds: dict[str, list[float]], fractions: Sequence[float], seeds: i
     from epochal.launch.environment import describe
 
     place = describe(torch.device("cpu"), torch.get_num_threads())
-    runs = len(fractions) * seeds
+    runs, turns = len(fractions) * seeds, len(seconds["one command"])
+    in_turns = "one turn" if turns == 1 else f"{turns} turns, medians with their range"
     command = f"epochal run algorithmic preset=miml train_fraction={fractions[0]}, ..., {fractions[-1]}"
     lines = [
         "# A figure over fractions of data",
@@ -112,8 +113,7 @@ def report(seconds: dict[str, list[float]], fractions: Sequence[float], seeds: i
             f"{place['hardware']}, {os.cpu_count()} cores, torch {place['torch']}, Python "
             f"{platform.python_version()}; {len(fractions)} fractions x {seeds} seeds, {steps} updates each: "
             f"`{command} seed=0:{seeds} max_steps={steps}` against {runs} runs one after the other. Wall "
-            f"times with start-up and evaluation; {len(seconds['one command'])} turns, medians with their "
-            "range."
+            f"times with start-up and evaluation; {in_turns}."
         ),
         "",
         "| | wall time | per run | times the one command |",

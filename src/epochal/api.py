@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from epochal.core.values.meaningless import refuse_meaningless
 from epochal.core.values.request import Request
 from epochal.core.values.settings import is_none
 from epochal.experiments.catalog import Experiment, find, named
@@ -64,10 +65,10 @@ def request(experiment: Experiment, fields: Mapping[str, object], preset: str | 
         UserError: all that is wrong with them.
     """
     if is_none(fields.get("checkpoint")):
-        return experiment.request(fields, preset)
+        return refuse_meaningless(experiment.request(fields, preset))
     from epochal.launch.branch import branched
 
-    return branched(experiment, fields, preset, runs)
+    return refuse_meaningless(branched(experiment, fields, preset, runs))
 
 
 def extend(

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +43,10 @@ def experiments() -> list[dict[str, Any]]:
 
 
 def fields(experiment: Experiment, preset: str | None) -> list[dict[str, Any]]:
-    """Every field: its value by default or in the preset, what it takes, kind, meaning, source."""
+    """Every field: its value by default or in the preset, what it takes, kind, meaning, source.
+
+    With a preset, what it changes has its default under ``instead_of``, which is empty for all else.
+    """
     if preset is not None and preset not in experiment.presets:
         raise UserError(
             f"preset={preset} is unknown to {experiment.name}{did_you_mean(preset, experiment.presets)}"
@@ -52,11 +55,14 @@ def fields(experiment: Experiment, preset: str | None) -> list[dict[str, Any]]:
     rows = []
     for name in experiment.spec_class.field_order():
         field = experiment.spec_class.model_fields[name]
-        value = settings.get(name, field.default)
+        own = {key.partition(".")[2]: text for key, text in settings.items() if key.startswith(f"{name}.")}
+        usual, value = _shown(field.default), _shown(own or settings.get(name, field.default))
+        marked = {} if preset is None else {"instead_of": "" if value == usual else usual or "nothing"}
         rows.append(
             {
                 "field": name,
-                "default" if preset is None else preset: _shown(value),
+                "default" if preset is None else preset: value,
+                **marked,
                 "takes": allowed_values(name, experiment.spec_class),
                 "kind": kind_of(field),
                 "meaning": field.description,
@@ -212,7 +218,9 @@ def plan_summary(plan: "Plan") -> str:
 def _shown(value: object) -> str:
     if isinstance(value, list | tuple) and not isinstance(value, str):
         return compact(list(value))
-    return "" if value == {} else value_text(value)
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={value_text(entry)}" for name, entry in value.items())
+    return value_text(value)
 
 
 def learning(event: dict[str, Any]) -> str:

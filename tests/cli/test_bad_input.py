@@ -44,6 +44,11 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     ((*RUN, "modulus=3", "n_train=9"), "n_train can be at most 8"),
     ((*RUN, "modulus=3", "n_val=6"), "more than the 5 equations that train_fraction=0.5 leaves"),
     ((*RUN, "operation=parity"), "relevant_operands=3 exceeds the 2 operands of operation=parity"),
+    (
+        (*RUN, "operation=s5", "modulus=11"),
+        "modulus=11 means nothing beside operation=s5, whose operands are 120 permutations: leave it out",
+    ),
+    ((*RUN, "relevant_operands=2"), "relevant_operands=2 means nothing beside operation=+"),
     ((*RUN, "operation=sort", "readout=mean"), "readout=mean gives one answer"),
     (
         (*RUN, "operation=3a^2+b", "vocabulary=openai", "tokens=infix"),

@@ -106,6 +106,24 @@ def test_listings_are_tables_and_json(call: Call, have: Have) -> None:
     assert fields["learning_rate"]["kind"] == "vary" and fields["width"]["kind"] == "static"
 
 
+def test_show_marks_what_a_preset_changes(call: Call) -> None:
+    """``demo`` sets nine fields and the schedule of a probe; ``gromov`` two that are so anyway."""
+    rows = {row["field"]: row for row in json.loads(call("show", "algorithmic", "demo", "--json").out)}
+    changed = {name: row["instead_of"] for name, row in rows.items() if row["instead_of"]}
+    defaults = {row["field"]: row["default"] for row in json.loads(call("show", "algorithmic", "--json").out)}
+    assert set(changed) == set(
+        "modulus train_fraction width initialization learning_rate weight_decay max_steps record_every "
+        "probe_every seed".split()
+    )
+    assert (
+        changed.pop("probe_every") == "nothing" and rows["probe_every"]["demo"] == "gradient_norm=200+log:3"
+    )
+    assert all(text == defaults[name] != rows[name]["demo"] for name, text in changed.items())
+    gromov = {row["field"]: row for row in json.loads(call("show", "gromov", "--json").out)}
+    assert gromov["modulus"]["gromov"] == "97" and not gromov["modulus"]["instead_of"]
+    assert not gromov["record_every"]["instead_of"], "a default that is spelt out"
+
+
 def test_a_report_can_be_written_again(call: Call, have: Have) -> None:
     page = have("algorithmic", *TINY) / "report.html"
     page.unlink()

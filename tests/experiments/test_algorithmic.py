@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from epochal import api
 from epochal.core.values.errors import UserError
+from epochal.core.values.request import Request
 from epochal.core.values.spec import Spec
 from epochal.engine.observe import measure
 from epochal.engine.population import initial_population
@@ -110,6 +112,34 @@ def test_fields_at_their_defaults_change_no_identity() -> None:
     assert ask(operation="a+b+c", num_operands=3).run_id == ask(operation="a + b+c").run_id
     assert ask(operation="s5", num_operands=2).run_id == ask(operation="s5").run_id
     assert ask(num_operands=3, train_fraction=1e-3).member_ids != ask(train_fraction=1e-3).member_ids
+
+
+def test_a_given_setting_has_to_mean_something(tmp_path: Path) -> None:
+    def asked(preset: str | None = None, **settings: Any) -> Request:
+        return api.request(find("algorithmic"), settings, preset, tmp_path)
+
+    def value(request: Request, field: str) -> object:
+        return getattr(request.spec, field)
+
+    for settings, message in (
+        ({"operation": "s5", "modulus": 11}, "modulus=11 means nothing beside operation=s5"),
+        ({"operation": "parity", "num_operands": 9, "modulus": 2}, "whose operands are bits: leave it out"),
+        ({"operation": "s5,s5aba", "modulus": 11}, "modulus=11 means nothing beside operation=s5,"),
+        # The same permutations would be trained twice.
+        ({"operation": "+,s5", "modulus": "11,13"}, "modulus=11,13 means nothing beside operation=s5"),
+        ({"operation": "sort", "relevant_operands": 2}, "it is of operation=parity, leave it out"),
+    ):
+        with pytest.raises(UserError, match=message):
+            asked(**settings)
+    # A preset's modulus, one that some members have, and one that the vocabulary counts to.
+    assert value(asked("demo", operation="s5"), "modulus") == 47
+    assert len(asked(operation="+,s5", modulus=11).members) == 2
+    assert len(asked(zip="zip(operation=+,s5,modulus=11,97)").members) == 2
+    assert value(asked(operation="s5", modulus=11, vocabulary="openai"), "modulus") == 11
+    bits = asked(operation="parity", num_operands=9, relevant_operands=2)
+    assert value(bits, "relevant_operands") == 2
+    # A stored run that has such a setting can still be gone on with.
+    assert value(ask(operation="s5", modulus=11), "modulus") == 11
 
 
 def test_members_whose_sets_differ_in_size_train_apart() -> None:

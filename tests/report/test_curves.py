@@ -86,7 +86,7 @@ def test_seeds_are_replicates_and_other_fields_are_colour_and_panels(tmp_path: P
     assert (groups.colour, groups.values, groups.is_ordered) == ("weight_decay", ("1.0", "3.0", "10.0"), True)
     assert (groups.facet, groups.facets) == ("operation", ("+", "/"))
     titles = [panel.title for panel in figures(run)[0].panels]
-    assert titles == [f"{s}, operation = {o}" for s in ("training", "validation") for o in "+/"]
+    assert titles == [f"{s}, operation {o}" for s in ("training", "validation") for o in "+/"]
     assert grouping(grokking_run(tmp_path, num_records=20)).colour is None
 
 

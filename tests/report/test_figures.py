@@ -161,14 +161,59 @@ def test_steps_to_a_threshold_are_first_records(many: FakeRun) -> None:
 
 def test_a_median_that_was_not_reached_breaks_the_line(tmp_path: Path) -> None:
     spec = figures.find("steps-to-threshold").of(grid(tmp_path), {"x": "weight_decay", "panels": "operation"})
-    assert [panel.title for panel in spec.panels] == ["operation = x", "operation = y"]
+    assert [panel.title for panel in spec.panels] == ["operation x", "operation y"]
     medians = {
         (r["value"], r["curve"], r["facet"]): (r["median"], r["low"], r["high"])
         for r in rows(spec, "medians")
     }
-    assert medians[1.0, "validation", "x"] == (math.inf, 20.0, 160.0)
+    assert medians[1.0, "validation", "x"] == (math.inf, 20.0, math.inf)
     assert medians[0.1, "validation", "y"] == (120.0, 80.0, 160.0)
-    assert medians[1.0, "training", "y"] == (math.inf, 160.0, 160.0)
+    assert medians[1.0, "training", "y"] == (math.inf, math.inf, math.inf)
+
+
+def test_bars_without_an_upper_end_run_off_the_panel(tmp_path: Path) -> None:
+    """Two members a place: reached by both, by one, by none, whose records end at 160."""
+    spec = figures.find("steps-to-threshold").of(grid(tmp_path), {"x": "weight_decay", "panels": "operation"})
+    top = (spec.panels[0].y.domain or (0.0, 0.0))[1]
+    assert top > 160 and "runs off the top has no upper end" in spec.caption
+    bars = {(r["value"], r["curve"], r["facet"]): (r["low"], r["high"]) for r in rows(spec, "bars")}
+    assert bars[0.1, "validation", "y"] == (80.0, 160.0)
+    assert bars[1.0, "validation", "x"] == (20.0, top)
+    assert bars[1.0, "training", "y"] == bars[1.0, "validation", "y"] == (160.0, top)
+
+
+def test_a_single_member_of_a_panel_is_drawn_as_strong_as_medians(tmp_path: Path) -> None:
+    """Three seeds at one decay, two at another, one at a third."""
+    planned: list[tuple[dict[str, object], int | None, int | None]] = [
+        ({"weight_decay": decay, "seed": seed}, 10, 40)
+        for decay, num in ((0.1, 1), (0.5, 2), (1.0, 3))
+        for seed in range(num)
+    ]
+    spec = figures.find("accuracy").of(
+        planted(tmp_path, planned), {"panels": "weight_decay", "colour": "none"}
+    )
+    drawn: dict[int, set[str]] = {}
+    for layer in (layer for panel in spec.panels for layer in panel.layers if layer.by == "member"):
+        table, (column, kept) = spec.tables[layer.table], layer.also or ("", "")
+        for member, strength in zip(table["member"], table[column], strict=True):
+            if strength == kept:
+                drawn.setdefault(int(str(member)), set()).add(layer.emphasis)
+    assert [drawn[m] for m in range(6)] == [{"strong"}, {"plain"}, {"plain"}, {"faint"}, {"faint"}, {"faint"}]
+
+
+def test_triangles_upon_each_other_are_counted(tmp_path: Path) -> None:
+    fields = {0.3: (0, 1), 0.5: (2, 3), 0.7: (3, 3)}
+    planned: list[tuple[dict[str, object], int | None, int | None]] = [
+        ({"train_fraction": f, "seed": i}, 10 if i < train else None, 20 if i < val else None)
+        for f, (train, val) in fields.items()
+        for i in range(3)
+    ]
+    spec = figures.find("steps-to-threshold").of(planted(tmp_path, planned), {})
+    counts = rows(spec, "counts")
+    # At 0.5 a single triangle is there: nothing to count.
+    assert [(row["count"], row["step"]) for row in counts] == [("×3,2", 160.0)]
+    last = [r["x"] for r in rows(spec, "not_reached") if r["value"] == 0.3 and r["curve"] == "validation"]
+    assert counts[0]["x"] == last[0] and len(last) == 2
 
 
 @pytest.mark.parametrize(

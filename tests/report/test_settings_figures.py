@@ -13,6 +13,7 @@ from epochal.report.charts import vega_lite
 from epochal.report.figures import page_figures
 from epochal.report.figures.phase import classes_of
 from epochal.report.files import figure_svg
+from epochal.report.reading import fields_of
 from epochal.report.selecting import only
 from epochal.report.settings import settings_of
 from epochal.report.thinning import thinned
@@ -44,7 +45,7 @@ def test_best_and_final_accuracy_tell_a_collapse(tmp_path: Path) -> None:
     spec = figures.find("best-accuracy").of(nine(tmp_path), {})
     assert len(spec.panels) == 9 and spec.per_row == 3
     found = {(r["setting"], r["train_fraction"], r["curve"]): r["median"] for r in rows(spec, "medians")}
-    collapsed, steady = "adam, learning rate 0.1", "adamw, learning rate 0.1"
+    collapsed, steady = "adam, learning_rate 0.1", "adamw, learning_rate 0.1"
     assert [found[collapsed, f, "best"] for f in (0.3, 0.5, 0.8)] == [0.25, 1.0, 1.0]
     assert [found[collapsed, f, "final"] for f in (0.3, 0.5, 0.8)] == [0.25, 0.25, 0.25]
     assert [found[steady, f, "final"] for f in (0.3, 0.5, 0.8)] == [0.1, 1.0, 1.0]
@@ -58,7 +59,7 @@ def test_best_and_final_accuracy_tell_a_collapse(tmp_path: Path) -> None:
 
 def test_settings_are_every_combination_in_order(tmp_path: Path) -> None:
     settings = list(dict.fromkeys(settings_of(nine(tmp_path), besides=["train_fraction"]).values()))
-    assert settings[:3] == [f"adamw, learning rate {rate}" for rate in ("0.001", "0.01", "0.1")]
+    assert settings[:3] == [f"adamw, learning_rate {rate}" for rate in ("0.001", "0.01", "0.1")]
     assert len(settings) == 9
     with pytest.raises(UserError, match=r"has 27 settings of .*, more than 24 panels: keep some with --only"):
         settings_of(nine(tmp_path), besides=[])
@@ -84,8 +85,8 @@ def test_a_setting_with_one_place_on_the_axis_is_no_curve(tmp_path: Path) -> Non
     fewer = FakeRun(**{**run.__dict__, "members": members, "metrics": metrics})
     for name, options in (("best-accuracy", {}), ("steps-to-threshold", {"panels": "settings"})):
         spec = figures.find(name).of(fewer, {**options, "x": "train_fraction"})
-        assert len(spec.panels) == 8 and "sgd, learning rate 0.1" not in {p.title for p in spec.panels}
-        assert spec.caption.endswith("3 members are left out: alone in a setting with one train fraction.")
+        assert len(spec.panels) == 8 and "sgd, learning_rate 0.1" not in {p.title for p in spec.panels}
+        assert spec.caption.endswith("3 members are left out: alone in a setting with one train_fraction.")
     # Where no setting has more than one place, points are all there is to draw.
     single = FakeRun(**{**run.__dict__, "members": run.members.filter(pl.col("train_fraction") == 0.5)})
     settings = settings_of(single, besides=[], fields=["optimizer"], along=dict.fromkeys(range(81), 0.5))
@@ -110,6 +111,11 @@ def test_a_field_that_all_members_share_keeps_all_or_none(tmp_path: Path) -> Non
     run = nine(tmp_path)
     run = FakeRun(**{**run.__dict__, "spec": {**run.spec, "fields": {"model": "transformer", "modulus": 97}}})
     assert len(only(run, {"model": "transformer", "modulus": "97"}).members) == len(run.members)
+    # A field in which those that are left agree is one that all share: it can be read, and asked for again.
+    one = only(run, {"optimizer": "adamw", "seed": "2"})
+    member = one.members["member"][0]
+    assert (fields_of(run, member)["modulus"], fields_of(one, member)["optimizer"]) == (97, "adamw")
+    assert only(one, {"optimizer": "adamw"}).members.height == one.members.height
     with pytest.raises(UserError, match=r"--only modulus=31: no member of .* has it; there is 97"):
         only(run, {"modulus": "31"})
 
@@ -117,7 +123,7 @@ def test_a_field_that_all_members_share_keeps_all_or_none(tmp_path: Path) -> Non
 def test_curves_have_a_panel_per_value_of_a_field(tmp_path: Path) -> None:
     run = only(nine(tmp_path), {"optimizer": "adam", "learning_rate": "0.1"})
     spec = figures.find("accuracy").of(run, {"panels": "train_fraction"})
-    assert [p.title for p in spec.panels] == [f"train_fraction = {f}" for f in (0.3, 0.5, 0.8)]
+    assert [p.title for p in spec.panels] == [f"train_fraction {f}" for f in (0.3, 0.5, 0.8)]
     assert spec.colour and spec.colour.values == ("training", "validation")  # type: ignore[union-attr]
     drawn = [r["median"] for r in rows(spec, "val_accuracy_median") if r["facet"] == "0.5"]
     assert drawn == [0.1, 0.1, 0.1, 1.0, 1.0, 0.25]
@@ -149,6 +155,14 @@ def test_classes_may_be_told_by_steps_as_in_liu_et_al(tmp_path: Path) -> None:
     assert list(by_delay.values()) == names
     by_ratio = classes_of(run, 0.9, 2.0)
     assert by_ratio[1] == "comprehension" and by_ratio[2] == "grokking"
+    two = FakeRun(**{**run.__dict__, "members": run.members.with_columns(width=pl.col("seed") % 2)})
+    about = {"x": "seed", "y": "width"}
+    [panel] = figures.find("phase").of(two, about).panels
+    assert panel.title == "learned: accuracy ≥ 0.9, grokking: validation > 2 × training steps"
+    published = {**about, "delay": "1000", "within": "1e5", "threshold": "0.8"}
+    [panel] = figures.find("phase").of(two, published).panels
+    words = "learned: accuracy ≥ 0.8 by step 100,000, grokking: validation ≥ 1,000 steps later"
+    assert panel.title == words
     early = classes_of(run, 0.9, 2.0, delay=80, within=100)
     assert list(early.values()) == [
         "comprehension",
@@ -170,7 +184,7 @@ def test_a_long_title_is_broken_behind_commas_to_its_panel() -> None:
         x=Axis(label="x"),
         y=Axis(label="y"),
         layers=(Layer(mark="line", table="t", x="x", y="y"),),
-        title="adamw, learning rate 0.001, dropout 0.1",
+        title="adamw, learning_rate 0.001, dropout 0.1",
     )
     spec = FigureSpec(name="f", title="", caption="", tables={"t": {"x": [1], "y": [2]}}, panels=(panel,))
 
@@ -178,5 +192,5 @@ def test_a_long_title_is_broken_behind_commas_to_its_panel() -> None:
         return vega_lite(spec, panel_width=width, font_px=10)["vconcat"][0]["hconcat"][0]["title"]["text"]
 
     assert title(330) == panel.title
-    assert title(180) == ["adamw, learning rate 0.001,", "dropout 0.1"]
-    assert title(60) == ["adamw,", "learning rate 0.001,", "dropout 0.1"]
+    assert title(180) == ["adamw, learning_rate 0.001,", "dropout 0.1"]
+    assert title(60) == ["adamw,", "learning_rate 0.001,", "dropout 0.1"]

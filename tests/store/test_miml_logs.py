@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from epochal.core.values.errors import UserError
+from epochal.launch.importing import import_found
 from epochal.store.foreign.columns import Reading
 from epochal.store.foreign.copies import without_copies
 from epochal.store.foreign.found import Found
@@ -102,6 +103,21 @@ def test_the_modulus_is_the_only_one_with_that_many_equations() -> None:
                 ]
                 assert modulus_of(first * p ** (operands - 1), operands, share) in every
     assert modulus_of(97 * 97 + 1, 2, 1.0) is None
+
+
+def test_reading_tells_how_many_logs_of_a_folder_are_done(tree: Path) -> None:
+    told: list[tuple[int, int]] = []
+    read_logs(tree, lambda done, of: told.append((done, of)))
+    assert told == [(number, len(TREE)) for number in range(len(TREE))]
+
+
+def test_importing_tells_of_records_and_events(tree: Path, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    found, _ = population([in_our_terms(log, halve_epochs=True) for log in read_logs(tree)[:2]], Reading())
+    import_found(found, tmp_path, label="logs", program="Lightning", tell=lambda *words: told.append(words))
+    assert told[0] == ("records", 0, len(found.metrics))
+    assert [what for what, _, _ in told] == sorted((what for what, _, _ in told), reverse=True)
+    assert {of for what, _, of in told if what == "events"} == {len(found.members)}
 
 
 def test_numbered_downloads_are_runs_and_copies_are_not(tmp_path: Path) -> None:

@@ -39,8 +39,9 @@ TRUTHS: dict[str, Callable[[int, int, int], int]] = {
     "+-": lambda a, b, p: (a + b) % p if a % 2 == 0 else (a - b) % p,
     "3a^2+b": lambda a, b, p: (3 * a * a + b) % p,
     "a/(2b^2)": lambda a, b, p: quotient(a, 2 * b * b, p),
+    "ab^2/b": lambda a, b, p: a * b % p,  # Grokfast's products: b is never 0
 }
-WITHOUT_ZERO = {"/", "a/(2b^2)"}
+WITHOUT_ZERO = {"/", "a/(2b^2)", "ab^2/b"}
 
 
 @pytest.mark.parametrize("operation", TRUTHS)

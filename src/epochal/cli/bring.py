@@ -1,7 +1,8 @@
 """The command that makes runs of other programs' logs: import."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +10,9 @@ from epochal.cli.app import RunsOption, app
 from epochal.cli.waiting import waiting
 from epochal.core.values.errors import UserError
 from epochal.core.values.nearest import did_you_mean
+
+if TYPE_CHECKING:
+    from epochal.store.foreign.log import Log
 
 KINDS = {
     "lightning": "Lightning",
@@ -48,23 +52,24 @@ def bring(
     from epochal.store.foreign.copies import without_copies
     from epochal.store.foreign.miml import in_our_terms, is_miml
     from epochal.store.foreign.population import population
-    from epochal.store.foreign.sources import read_logs
     from epochal.store.run import load
 
     if kind not in KINDS:
         raise UserError(f"import {kind}: no such kind of logs{did_you_mean(kind, KINDS)}")
     if epochs not in EPOCHS:
         raise UserError(f"--epochs {epochs} is not one of {', '.join(EPOCHS)}")
-    with waiting() as tell:
-        tell("reading logs", 0, 0)
-        logs = without_copies([log for path in dict.fromkeys(paths) for log in read_logs(path)])
-    for log in logs:
-        if not log.program.startswith(KINDS[kind]):
-            raise UserError(f"{log.path} is a log of kind {log.program}, not {kind}; import it as what it is")
-    logs = [in_our_terms(log, halve_epochs=epochs == "halved") if is_miml(log) else log for log in logs]
     arms = tuple(word.strip() for word in arm.split(",") if word.strip())
     reading = Reading(step=step, run=run, value=value, arms=arms, percent=percent, offset=step_offset)
-    found, _ = population(logs, reading)
+    with waiting() as tell:
+        logs = without_copies(_read(list(dict.fromkeys(paths)), lambda n, of: tell("reading logs", n, of)))
+        tell("joining logs", 0, 0)
+        for log in logs:
+            if not log.program.startswith(KINDS[kind]):
+                raise UserError(
+                    f"{log.path} is a log of kind {log.program}, not {kind}; import it as what it is"
+                )
+        logs = [in_our_terms(log, halve_epochs=epochs == "halved") if is_miml(log) else log for log in logs]
+        found, _ = population(logs, reading)
     if found.unit == "epochs":
         raise UserError(
             f"{logs[0].path} counts epochs only; a run needs completed updates: name them with --step"
@@ -82,10 +87,23 @@ def bring(
             label=name,
             program=logs[0].program,
             before_done=lambda path: write_report(load(path), tell=tell),
-            progress=lambda done, of: tell("events", done, of),
+            tell=tell,
         )
     made = load(path)
     if names := made.spec["imported"]["names"]:
         typer.echo("named   " + ", ".join(f"{old} -> {new}" for old, new in names.items()))
     typer.echo(f"members {len(made.members)}{'' if is_new else ' (imported before)'}")
     typer.echo(f"run     {path}\nreport  {made.paths.report}")
+
+
+def _read(paths: Sequence[Path], progress: Callable[[int, int], None]) -> "list[Log]":
+    """The logs at all paths; progress is over the logs of one folder, or over several paths."""
+    from epochal.store.foreign.sources import read_logs
+
+    if len(paths) == 1:
+        return read_logs(paths[0], progress)
+    logs = []
+    for number, path in enumerate(paths):
+        progress(number, len(paths))
+        logs += read_logs(path)
+    return logs

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,6 +27,8 @@ SPLITS = {
 QUANTITIES = {"acc": "accuracy", "accuracy": "accuracy", "loss": "loss"}
 LOGGED = re.compile(r"(?P<full>full_)?(?P<split>[a-z]+)[_/.\-](?P<what>acc|accuracy|loss)$")
 FORBIDDEN = re.compile(r"[;=\[\]]")
+ROWS_BETWEEN = 1000
+"""Rows of records from one word about them to the next."""
 
 
 def import_found(
@@ -36,13 +38,13 @@ def import_found(
     label: str,
     program: str,
     before_done: Callable[[Path], object] = lambda _path: None,
-    progress: Callable[[int, int], None] = lambda _done, _of: None,
+    tell: Callable[[str, int, int], None] = lambda _what, _done, _of: None,
 ) -> tuple[Path, bool]:
     """The run of these logs, and whether it is new: the same content is the same run, wherever it lies.
 
     Measures get epochal's names where they have one (``val_acc`` becomes ``val_accuracy``). What a log does
     not tell (hardware, versions, times, numbers of examples) is null. Events are looked for as in any run;
-    ``progress`` is told of how many members.
+    ``tell`` is told what is being made, how much of it is done, and of how much.
 
     Raises:
         UserError: the disk is full, or the run is in use.
@@ -98,11 +100,19 @@ def import_found(
         )
     with directory:
         with directory.record_writer(0, 0 if RunPaths(path).records(0).exists() else None) as writer:
-            writer.append(metrics.iter_rows(named=True))
-        directory.write_events(events_of(metrics, trials_of(metrics), progress))
+            writer.append(_counted(metrics, tell))
+        searched = events_of(metrics, trials_of(metrics), lambda done, of: tell("events", done, of))
+        directory.write_events(searched)
         before_done(path)
         directory.finish()
     return path, True
+
+
+def _counted(metrics: pl.DataFrame, tell: Callable[[str, int, int], None]) -> Iterator[dict[str, Any]]:
+    for number, row in enumerate(metrics.iter_rows(named=True)):
+        if number % ROWS_BETWEEN == 0:
+            tell("records", number, len(metrics))
+        yield row
 
 
 def renamed(metrics: pl.DataFrame) -> dict[str, str]:

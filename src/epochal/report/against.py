@@ -54,7 +54,6 @@ def field_axis(field: str, values: Sequence[Cell], scale: FieldScale, *, margin:
     Raises:
         UserError: numbers are asked for where there is text, or a logarithm of 0.
     """
-    label = field.replace("_", " ")
     numbers = [float(v) for v in values if isinstance(v, int | float)]
     is_numeric = len(numbers) == len(values)
     if scale in ("log", "linear") and not is_numeric:
@@ -73,13 +72,13 @@ def field_axis(field: str, values: Sequence[Cell], scale: FieldScale, *, margin:
     else:
         chosen = scale
     if chosen == "category":
-        return Axis(label=label, scale="category", order=tuple(short_texts(values).values()))
+        return Axis(label=field, scale="category", order=tuple(short_texts(values).values()))
     low, high = min(numbers), max(numbers)
     if chosen == "log":
         ratio = max((high / low) ** margin, math.exp(_least_gap(numbers, chosen) / 4), 1.2)
-        return Axis(label=label, scale="log", domain=(low / ratio, high * ratio))
+        return Axis(label=field, scale="log", domain=(low / ratio, high * ratio))
     room = max(margin * (high - low), _least_gap(numbers, chosen) / 4) or max(abs(low) * margin, 0.5)
-    return Axis(label=label, scale="linear", domain=(low - room, high + room))
+    return Axis(label=field, scale="linear", domain=(low - room, high + room))
 
 
 def places(values: Sequence[Cell], axis: Axis, line: int, num_lines: int) -> dict[Cell, Cell]:

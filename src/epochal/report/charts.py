@@ -91,8 +91,10 @@ def panel_json(
     y = _channel(panel.y, _columns(panel, spec.tables, "y"), "y", label_px)
     colour = _colour_channel(spec.colour, legend) if spec.colour else {}
     layers = [_layer(layer, spec.tables[layer.table], x, y, colour, spec.colour) for layer in panel.layers]
-    has_text = any(layer.mark == "text" for layer in panel.layers)  # whose lines need their height
-    is_free = isinstance(width, str) or has_text
+    has_rows = (panel.y.bare or panel.y.scale == "category") and any(
+        layer.mark == "text" for layer in panel.layers
+    )
+    is_free = isinstance(width, str) or has_rows  # lines of text need their height
     height = panel.height if is_free else round(panel.height * min(1.0, float(width) / PANEL_WIDTH))
     if panel.square:
         width = height = panel.height if isinstance(width, str) else round(width)
@@ -218,8 +220,8 @@ def _layer(layer: Layer, table: Table, x: Json, y: Json, colour: Json, scale: Co
             _tooltip(column, words, table[column]) for column, words in layer.hover.items()
         ]
     drawn: Json = {"data": {"name": layer.table}, "mark": _mark(layer, table), "encoding": encoding}
-    if layer.where:
-        drawn["transform"] = [{"filter": {"field": layer.where[0], "equal": layer.where[1]}}]
+    if kept := [pair for pair in (layer.where, layer.also) if pair]:
+        drawn["transform"] = [{"filter": {"field": column, "equal": value}} for column, value in kept]
     return drawn
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from epochal.core.values.errors import UserError
-from epochal.core.values.figure import Axis, Colour, Emphasis, FigureSpec, Layer, Panel, Scale, Table
+from epochal.core.values.figure import Axis, Colour, FigureSpec, Layer, Panel, Scale, Table
 from epochal.report.curve_tables import (
     Curves,
     as_table,
@@ -22,7 +22,7 @@ from epochal.report.curve_tables import (
     step_axis,
 )
 from epochal.report.figure import Options, option
-from epochal.report.reading import RunLike, grouping, measured_columns, member_table
+from epochal.report.reading import RunLike, grouping, measured_columns, member_table, setting_words
 
 MAX_SINGLE = 12
 """Up to this many members every curve carries its own events."""
@@ -147,14 +147,15 @@ def _panels(curves: Curves, column: str, tables: dict[str, Table], y: Axis, *, t
 def _by_facet(
     curves: Curves, layers: Sequence[Layer], y: Axis, *, title: str, height: int = 250
 ) -> list[Panel]:
-    if not curves.groups.facet:
+    field = curves.groups.facet
+    if not field:
         return [Panel(x=curves.x, y=y, layers=tuple(layers), title=title, height=height)]
     return [
         Panel(
             x=curves.x,
             y=y,
             layers=tuple(replace(layer, where=("facet", value)) for layer in layers),
-            title=f"{title + ', ' if title else ''}{curves.groups.facet} = {value}",
+            title=f"{title + ', ' if title else ''}{setting_words({field: value}, [field])}",
             height=height,
         )
         for value in curves.groups.facets
@@ -176,21 +177,27 @@ def _layers(
     frame = long(curves, column, split)
     middle = median_table(frame, ["facet", "colour"])
     name = _table_name(column, tables)
-    tables[name] = as_table(frame.filter(pl.col("member").is_in(curves.drawn)))
     coloured = "colour" if split or curves.groups.colour else None
     has_middle = len(middle) > 0
     few = len(curves.ids) <= MAX_SINGLE
-    emphasis: Emphasis = "faint" if has_middle else "plain" if len(curves.ids) > 1 else "strong"
-    line = Layer(
-        mark="line",
-        table=name,
-        x="step",
-        y="value",
-        by="member",
-        colour=coloured,
-        hover={"label": "member"},
-        emphasis=emphasis,
-    )
+    drawn = frame.filter(pl.col("member").is_in(curves.drawn))
+    drawn = drawn.join(_strengths(frame, middle), on="member", maintain_order="left")
+    strengths = drawn["emphasis"].unique(maintain_order=True).to_list()
+    tables[name] = as_table(drawn if len(strengths) > 1 else drawn.drop("emphasis"))
+    lines = [
+        Layer(
+            mark="line",
+            table=name,
+            x="step",
+            y="value",
+            by="member",
+            colour=coloured,
+            hover={"label": "member"},
+            emphasis=emphasis,
+            also=("emphasis", emphasis) if len(strengths) > 1 else None,
+        )
+        for emphasis in strengths
+    ]
     bands, medians, marks = [], [], []
     if has_middle:
         tables[f"{name}_median"] = as_table(middle)
@@ -220,7 +227,28 @@ def _layers(
                 hover=hover,
             )
         )
-    return bands, [line], medians, marks
+    return bands, lines, medians, marks
+
+
+def _strengths(frame: pl.DataFrame, middle: pl.DataFrame) -> pl.DataFrame:
+    """``member`` and its curve's ``emphasis``: faint behind a median, strong where its panel has no other
+    member, or where its colour has no other and stands beside medians."""
+    keys = ["facet", "colour"]
+    sizes = frame.group_by(keys).agg(pl.col("member").n_unique().alias("beside"))
+    panels = frame.group_by("facet").agg(pl.col("member").n_unique().alias("in_panel"))
+    has_median = middle.select(*keys, pl.lit(True).alias("is_behind")).unique()
+    members = frame.select("member", *keys).unique(maintain_order=True)
+    members = members.join(sizes, on=keys).join(panels, on="facet").join(has_median, on=keys, how="left")
+    is_alone = (pl.col("in_panel") == 1) | ((pl.col("beside") == 1) & pl.lit(len(middle) > 0))
+    return members.select(
+        "member",
+        pl.when(pl.col("is_behind").fill_null(False))
+        .then(pl.lit("faint"))
+        .when(is_alone)
+        .then(pl.lit("strong"))
+        .otherwise(pl.lit("plain"))
+        .alias("emphasis"),
+    )
 
 
 def _caption(curves: Curves, tables: Mapping[str, Table], panels: Sequence[Panel]) -> str:

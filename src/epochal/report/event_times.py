@@ -18,6 +18,7 @@ from epochal.report.reading import (
     is_replicate,
     label_of,
     measured_columns,
+    setting_words,
     varied_fields,
 )
 
@@ -206,12 +207,12 @@ def arm_labels(run: RunLike, members: Sequence[int], fields: Sequence[str]) -> l
     rows = {row["member"]: row for row in run.members.iter_rows(named=True)}
     if len(fields) == 1:
         return [as_text(rows[m][fields[0]]) for m in members]
-    return [" · ".join(f"{f} {as_text(rows[m][f])}" for f in fields) for m in members]
+    return [setting_words(rows[m], fields) for m in members]
 
 
 def arm_title(fields: Sequence[str]) -> str:
     """What a legend of arms is called."""
-    return fields[0].replace("_", " ") if len(fields) == 1 else ""
+    return fields[0] if len(fields) == 1 else ""
 
 
 def replicate_label(run: RunLike, member: int, arms: Sequence[str]) -> str:
@@ -219,4 +220,4 @@ def replicate_label(run: RunLike, member: int, arms: Sequence[str]) -> str:
     row = run.members.filter(pl.col("member") == member).row(0, named=True)
     own = [f for f in varied_fields(run) if is_replicate(f) and f not in arms]
     kept = [f for f in own if f != "log"] or own
-    return " · ".join(f"{f} {as_text(row[f])}" for f in kept) or label_of(run, member)
+    return setting_words(row, kept) or label_of(run, member)

@@ -59,7 +59,8 @@ def layers_of(frame: pl.DataFrame, name: str) -> tuple[dict[str, pl.DataFrame], 
         mark="line", table=name, x="step", y="value", by="curve", colour="colour", hover={"label": "member"}
     )
     if not len(middle):
-        return {name: frame}, (line,)
+        is_alone = frame["member"].n_unique() == 1
+        return {name: frame}, (replace(line, emphasis="strong" if is_alone else "plain"),)
     strong = Layer(
         mark="line",
         table=f"{name}_medians",

@@ -138,7 +138,7 @@ def member_table(run: RunLike, groups: Grouping | None = None) -> pl.DataFrame:
     rows = [
         {
             "member": row["member"],
-            "label": " · ".join(f"{f} {as_text(row[f])}" for f in fields) or f"member {row['member']}",
+            "label": setting_words(row, fields) or f"member {row['member']}",
             "colour": as_text(row[groups.colour]) if groups.colour else "",
             "facet": as_text(row[groups.facet]) if groups.facet else "",
         }
@@ -146,6 +146,15 @@ def member_table(run: RunLike, groups: Grouping | None = None) -> pl.DataFrame:
     ]
     schema = dict.fromkeys(("member", "label", "colour", "facet"), pl.String()) | {"member": pl.Int64()}
     return pl.DataFrame(rows, schema=schema)
+
+
+def setting_words(values: Mapping[str, object], fields: Sequence[str], *, between: str = " · ") -> str:
+    """Fields with their values, as every figure and table names them: ``weight_decay 0.1 · seed 3``.
+
+    A field has the name that is typed, on axes and in legends, too: what is read can be asked for, and names
+    carry their units. Measured columns and events are no fields and stand in words.
+    """
+    return between.join(f"{field} {as_text(values[field])}" for field in fields)
 
 
 def as_text(value: object) -> str:
@@ -157,18 +166,30 @@ def as_text(value: object) -> str:
     return "none" if value is None else str(value)
 
 
+def field_values(run: RunLike, field: str, *, of: pl.DataFrame | None = None) -> list[Any]:
+    """A field's value in every member, or in the rows ``of`` the members' table, where they differ or not.
+
+    Raises:
+        UserError: the run has no such field; those in which members differ are named.
+    """
+    rows = run.members if of is None else of
+    if field in varied_fields(run):
+        return rows[field].to_list()
+    shared = run.spec.get("fields", {})
+    if field not in shared:
+        check_field(run, field)
+    return [shared[field]] * len(rows)
+
+
 def fields_of(run: RunLike, member: int) -> dict[str, Any]:
     """Every field of a member, with the value that it has where members differ."""
-    row = run.members.row(by_predicate=pl.col("member") == member, named=True)
-    return {
-        name: row[name] if isinstance(value, Mapping) and set(value) == {"axis"} else value
-        for name, value in run.spec["fields"].items()
-    }
+    row = run.members.filter(pl.col("member") == member)
+    return {name: field_values(run, name, of=row)[0] for name in run.spec["fields"]}
 
 
 def label_of(run: RunLike, member: int) -> str:
     row = run.members.filter(pl.col("member") == member).row(0, named=True)
-    return " · ".join(f"{f} {as_text(row[f])}" for f in varied_fields(run)) or f"member {member}"
+    return setting_words(row, varied_fields(run)) or f"member {member}"
 
 
 def measured_columns(run: RunLike) -> list[str]:

@@ -1,13 +1,12 @@
 """Some members of a population, by their fields."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import polars as pl
 
 from epochal.core.values.axes import expand
 from epochal.core.values.errors import UserError
-from epochal.report.reading import FIXED, RunLike, as_text, check_field
+from epochal.report.reading import FIXED, RunLike, as_text, field_values
 from epochal.report.several import Together, parts_of
 from epochal.store.filter import comparable
 
@@ -24,7 +23,7 @@ def only(run: RunLike, wanted: Mapping[str, str]) -> RunLike:
         return run
     keep = pl.Series("keep", [True] * len(run.members))
     for field, text in wanted.items():
-        values = _values(run, field)
+        values = field_values(run, field)
         try:
             chosen = {comparable(value) for value in [*expand(text, numeric=True), text]}
         except ValueError as error:
@@ -39,6 +38,7 @@ def only(run: RunLike, wanted: Mapping[str, str]) -> RunLike:
         raise UserError(f"no member of {run.name} has {given} together; leave one out")
     members = run.members.filter(keep)
     same = [c for c in members.columns if c not in FIXED and members[c].n_unique() == 1]
+    shared = {c: members[c][0] for c in same}
     kept = pl.col("member").is_in(members["member"].to_list())
     return Together(
         path=run.path,
@@ -46,19 +46,9 @@ def only(run: RunLike, wanted: Mapping[str, str]) -> RunLike:
         metrics=run.metrics.filter(kept),
         members=members.drop(same),
         events=run.events.filter(kept) if len(run.events) else run.events,
-        spec=run.spec,
+        spec={**run.spec, "fields": {**run.spec.get("fields", {}), **shared}} if shared else run.spec,
         environment=run.environment,
         schema=run.schema,
         is_done=run.is_done,
         parts=parts_of(run),
     )
-
-
-def _values(run: RunLike, field: str) -> list[Any]:
-    """A field's value in every member, where they differ and where they do not."""
-    if field in run.members.columns and field not in FIXED:
-        return run.members[field].to_list()
-    shared = run.spec.get("fields", {})
-    if field in shared:
-        return [shared[field]] * len(run.members)
-    return run.members[check_field(run, field)].to_list()

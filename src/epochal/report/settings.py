@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from epochal.core.values.errors import UserError
 from epochal.core.values.figure import Cell
 from epochal.report.against import ordered, short_texts, values_of
-from epochal.report.reading import RunLike, as_text, check_field, is_replicate, varied_fields
+from epochal.report.reading import RunLike, as_text, check_field, is_replicate, setting_words, varied_fields
 
+SELF_TELLING = ("optimizer", "model")
+"""Fields whose values are names that nothing else has."""
 MAX_SETTINGS = 24
 """Panels that one figure has room for."""
 
@@ -49,7 +51,7 @@ def left_out(run: RunLike, settings: Mapping[int, str], x: str) -> str:
     """For a caption: how many members are in no setting that is drawn; nothing where all are."""
     missing = len(run.members) - len(settings)
     words = f"{missing} members are" if missing > 1 else "One member is"
-    return f" {words} left out: alone in a setting with one {x.replace('_', ' ')}." if missing else ""
+    return f" {words} left out: alone in a setting with one {x}." if missing else ""
 
 
 def _curves_among(settings: Mapping[int, str], along: Mapping[int, Cell]) -> dict[int, str]:
@@ -61,9 +63,4 @@ def _curves_among(settings: Mapping[int, str], along: Mapping[int, Cell]) -> dic
 
 
 def _words(field: str, text: Cell) -> str:
-    words = field.replace("_", " ")
-    try:
-        float(str(text))
-    except ValueError:
-        return str(text) if field in ("optimizer", "model") else f"{words} {text}"
-    return f"{words} {text}"
+    return str(text) if field in SELF_TELLING else setting_words({field: text}, [field])

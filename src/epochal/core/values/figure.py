@@ -69,7 +69,8 @@ class Layer:
 
     ``colour`` is a column with values of the figure's colour scale; without it a mark is drawn in the
     colour of the text. A text in a figure of `Shades` lies on the cell of its value, and is light or dark as
-    that needs. ``where`` keeps the rows with one value of one column. ``hover`` maps columns to
+    that needs. ``where`` keeps the rows with one value of one column, ``also`` of those the rows with one
+    value of another. ``hover`` maps columns to
     the words they are shown under; on a line only columns that are constant along it.
     """
 
@@ -83,6 +84,7 @@ class Layer:
     colour: str | None = None
     text: str | None = None
     where: tuple[str, str] | None = None
+    also: tuple[str, str] | None = None
     hover: Mapping[str, str] = field(default_factory=dict)
     emphasis: Emphasis = "plain"
     shape: Shape = "dot"
@@ -90,7 +92,7 @@ class Layer:
     def columns(self) -> list[str]:
         """Every column of the table that this layer reads."""
         named = [self.x, self.y, self.x2, self.y2, self.by, self.colour, self.text, *self.hover]
-        named += [self.where[0]] if self.where else []
+        named += [kept[0] for kept in (self.where, self.also) if kept]
         return list(dict.fromkeys(name for name in named if name is not None))
 
 

@@ -5,6 +5,7 @@ member; a population is a list of them (see ``request``).
 """
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Gt, Lt
@@ -135,6 +136,11 @@ class Spec(Optimization):
             for name, field in type(self).model_fields.items()
             if is_identity(field) and (name == "seed" or resolved[name] != neutral[name])
         }
+
+    def meaningless(self) -> Mapping[str, str]:
+        """Fields that nothing reads beside what the others are; why, and what to do, as the end of a line
+        that begins with ``FIELD=VALUE``."""
+        return {}
 
     def stream_seed(self, stream: str) -> int:
         """The seed of a named stream: its own field ``<stream>_seed`` if set, else ``seed``."""

@@ -1,5 +1,6 @@
 """Fields of the experiment ``algorithmic``."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import model_validator
@@ -119,6 +120,9 @@ class AlgorithmicSpec(Spec):
     @property
     def val_size(self) -> int:
         return self.table_size - self.train_size if self.n_val is None else self.n_val
+
+    def meaningless(self) -> Mapping[str, str]:
+        return task_rules.meaningless(self)
 
     def identity(self) -> dict[str, object]:
         """As every spec's; the number of operands counts where it is not what it would be anyway."""

@@ -42,6 +42,24 @@ def check_task(spec: "AlgorithmicSpec") -> None:
     _check_sizes(spec)
 
 
+def meaningless(spec: "AlgorithmicSpec") -> dict[str, str]:
+    """Fields that the operation does not use, and what to do where one is given."""
+    operation = operation_of_spec(spec)
+    elements = {"permutations": f"{operation.num_elements} permutations", "parity": "bits"}
+    found = {}
+    # The vocabulary of openai/grok names the numbers below the modulus, whatever the operation.
+    if operation.kind in elements and spec.vocabulary == "compact":
+        of = elements[operation.kind]
+        found["modulus"] = (
+            f"means nothing beside operation={spec.operation}, whose operands are {of}: leave it out"
+        )
+    if operation.kind != "parity":
+        found["relevant_operands"] = (
+            f"means nothing beside operation={spec.operation}: it is of operation=parity, leave it out"
+        )
+    return found
+
+
 def _check_sizes(spec: "AlgorithmicSpec") -> None:
     total, train, val = spec.table_size, spec.train_size, spec.val_size
     if total > LARGEST_TABLE:

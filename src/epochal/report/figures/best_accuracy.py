@@ -94,7 +94,8 @@ def _figure(
         layers = [Layer(mark="line", table="medians", y="median", by="curve", **about)]  # type: ignore[arg-type]
         if repeated:
             layers.insert(0, Layer(mark="interval", table="medians", y="low", y2="high", **about))  # type: ignore[arg-type]
-        size = "faint" if repeated else "plain"
+        has_several = any(int(str(row["members"])) > 1 for row in medians if row["setting"] == setting)
+        size = "faint" if repeated and has_several else "plain"
         layers.append(Layer(mark="point", table="members", y="value", hover=hover, emphasis=size, **about))  # type: ignore[arg-type]
         panels.append(Panel(x=axis, y=y, layers=tuple(layers), title=setting, height=200))
     lines = "; ".join(f"{WORDS[which]}: the {_meaning(which, options.column)}" for which in options.values)

@@ -106,7 +106,7 @@ def _caption(repeated: bool, pooled: list[str], options: FinalOptions) -> str:
 
 def _colour(field: str, texts: list[str], lines: dict[int, Cell]) -> Colour:
     is_numeric = not any(isinstance(value, str) for value in lines.values())
-    return Colour(title=field.replace("_", " "), values=tuple(texts), ordered=is_numeric)
+    return Colour(title=field, values=tuple(texts), ordered=is_numeric)
 
 
 def _line_field(run: RunLike, x: str, given: str) -> str | None:

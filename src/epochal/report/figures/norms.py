@@ -11,7 +11,7 @@ from epochal.core.values.errors import UserError
 from epochal.core.values.figure import Axis, Cell, Colour, FigureSpec, Layer, Panel, Table
 from epochal.report.against import columns_table
 from epochal.report.figure import Options, figure, option
-from epochal.report.reading import RunLike, as_text, is_replicate, varied_fields
+from epochal.report.reading import RunLike, as_text, is_replicate, setting_words, varied_fields
 
 COLUMNS = {"hidden_norm": "norm", "gradient_norm": "gradient norm"}
 MAX_ARMS = 8
@@ -112,7 +112,7 @@ def _arms(run: RunLike) -> dict[str, list[int]]:
     fields = [field for field in varied_fields(run) if not is_replicate(field)]
     arms: dict[str, list[int]] = {}
     for row in run.members.iter_rows(named=True):
-        words = [as_text(row[f]) if f == "rule" else f"{f} {as_text(row[f])}" for f in fields]
+        words = [as_text(row[f]) if f == "rule" else setting_words(row, [f]) for f in fields]
         arms.setdefault(", ".join(words) or "all members", []).append(row["member"])
     return arms
 

@@ -56,8 +56,7 @@ def phase(run: RunLike, options: PhaseOptions) -> FigureSpec:
         groups.setdefault((along[member], up[member]), []).append(member)
     texts = [short_texts(list(values.values())) for values in (along, up)]
     axes = [
-        Axis(label=f.replace("_", " "), scale="category", order=tuple(t.values()))
-        for f, t in zip((x, y), texts, strict=True)
+        Axis(label=f, scale="category", order=tuple(t.values())) for f, t in zip((x, y), texts, strict=True)
     ]
     names = [f if f not in ("x", "y") else f"field_{f}" for f in (x, y)]
     rank = {value: i for i, value in enumerate(ordered(list(up.values())))}
@@ -122,15 +121,17 @@ def _classes(
     layers = [Layer(mark="cell", table="cells", x="x", y="y", colour="phase", hover=hover)]
     tables = {"cells": columns_table(rows)}
     many = max(map(len, groups.values())) > 1
+    late = (
+        f"{options.delay:,.0f} or more steps later"
+        if options.delay
+        else f"after more than {options.ratio:g} times the steps"
+    )
+    when = f"≥ {options.delay:,.0f} steps later" if options.delay else f"> {options.ratio:g} × training steps"
+    within = f" by step {options.within:,.0f}" if options.within else ""
     caption = (
         f"Learned: the accuracy reached {options.threshold:g} at some record"
         + (f" up to step {options.within:,.0f}" if options.within else "")
-        + ". Comprehension: training and validation data were learned; grokking: validation data "
-        + (
-            f"{options.delay:,.0f} or more steps later"
-            if options.delay
-            else f"after more than {options.ratio:g} times the steps"
-        )
+        + f". Comprehension: training and validation data were learned; grokking: validation data {late}"
         + "; memorisation: training data only; confusion: neither."
         + (" Cells show the median class of their members" if many else "")
         + ("; dots: members of a cell differ." if mixed else "." if many else "")
@@ -144,7 +145,15 @@ def _classes(
         title=f"Phases over {axes[0].label} and {axes[1].label}",
         caption=caption,
         tables=tables,
-        panels=(Panel(x=axes[0], y=axes[1], layers=tuple(layers), height=height),),
+        panels=(
+            Panel(
+                x=axes[0],
+                y=axes[1],
+                layers=tuple(layers),
+                title=f"learned: accuracy ≥ {options.threshold:g}{within}, grokking: validation {when}",
+                height=height,
+            ),
+        ),
         colour=Colour(title="", values=CLASSES, ordered=True),
     )
 

@@ -6,7 +6,7 @@ from typing import Literal
 import polars as pl
 
 from epochal.core.values.errors import UserError
-from epochal.core.values.figure import Axis, Colour, FigureSpec, Layer, Panel
+from epochal.core.values.figure import Axis, Colour, Emphasis, FigureSpec, Layer, Panel
 from epochal.report.axes import domain_of
 from epochal.report.curve_tables import as_table, median_table, step_axis
 from epochal.report.curves import SPLITS
@@ -81,7 +81,7 @@ def progress(run: RunLike, options: ProgressOptions) -> FigureSpec:
         colour="colour",
         hover={"label": "member"},
     )
-    layers = [replace(line, emphasis="faint" if len(middle) else "plain")]
+    layers = [line]
     tables = {"curves": frame.select("member", "step", "value", "colour", "facet", "label", "curve")}
     if len(middle):
         tables["medians"] = middle
@@ -97,12 +97,19 @@ def progress(run: RunLike, options: ProgressOptions) -> FigureSpec:
             )
         )
     names = [name for name in dict.fromkeys(settings.values()) if (frame["facet"] == name).any()]
+    beside = dict(frame.group_by("facet").agg(pl.col("member").n_unique()).iter_rows())
+    behind = set(middle["facet"])
     panels = tuple(
         Panel(
             x=step_axis(run, options.x),
             y=y,
             layers=tuple(
-                replace(layer, where=("facet", name) if len(names) > 1 else None) for layer in layers
+                replace(
+                    layer,
+                    where=("facet", name) if len(names) > 1 else None,
+                    emphasis=_emphasis(beside[name], name in behind) if layer is line else layer.emphasis,
+                )
+                for layer in layers
             ),
             title=name if len(names) > 1 else "",
             height=280 if len(names) == 1 else 230,
@@ -121,6 +128,11 @@ def progress(run: RunLike, options: ProgressOptions) -> FigureSpec:
         colour=Colour(title="", values=tuple(dict.fromkeys(order))),
         per_row=1 if len(panels) == 1 else 2 if len(panels) in (2, 4) else 3,
     )
+
+
+def _emphasis(num_members: int, has_median: bool) -> Emphasis:
+    """Of the members' lines of a panel: faint behind a median, strong where one member is all there is."""
+    return "faint" if has_median else "strong" if num_members == 1 else "plain"
 
 
 def _words(column: str) -> str:

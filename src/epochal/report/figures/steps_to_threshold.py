@@ -25,11 +25,16 @@ from epochal.report.reading import (
     is_replicate,
     measured_columns,
     member_table,
+    setting_words,
     varied_fields,
 )
 from epochal.report.settings import left_out, settings_of
 
 SETTINGS = "settings"
+TOP_ABOVE_LATE = 1.6
+"""Ratio of the top of a panel to the last record, at least: there open bars are seen to go on."""
+SHARE_ABOVE_LATE = 0.15
+"""Of the height of a logarithmic axis: the same where it spans many decades."""
 
 
 class ThresholdOptions(Options):
@@ -109,16 +114,53 @@ def steps_to_threshold(run: RunLike, options: ThresholdOptions) -> FigureSpec:
 
 
 def _median_row(steps: list[float], ends: list[float]) -> dict[str, Cell]:
-    """The median (infinite where half had not reached it) and its interval, cut at the last record."""
+    """The median and its interval, infinite where it lies beyond ``last``, the last record."""
     centre, low, high = middle(steps)
-    last = max(ends)
     return {
         "median": centre,
-        "low": min(low, last),
-        "high": min(high, last),
+        "low": low,
+        "high": high,
         "members": len(steps),
         "reached": sum(map(math.isfinite, steps)),
+        "last": max(ends),
     }
+
+
+def _bars(medians: list[dict[str, Cell]], top: float) -> tuple[list[dict[str, Cell]], bool]:
+    """A bar ``low`` to ``high`` per median of several members, and whether some are open.
+
+    An open one, whose upper end was not reached, runs to the ``top`` of the panel: from its lower end, or
+    from the last record where not even that was reached.
+    """
+    several = [row for row in medians if int(str(row["members"])) > 1]
+    bars: list[dict[str, Cell]] = []
+    for row in several:
+        low, high = (float(str(row[end])) for end in ("low", "high"))
+        low = low if math.isfinite(low) else float(str(row["last"]))
+        bars.append({**row, "low": low, "high": high if math.isfinite(high) else top})
+    return bars, any(not math.isfinite(float(str(row["high"]))) for row in several)
+
+
+def _counts(censored: list[dict[str, Cell]], above: float) -> list[dict[str, Cell]]:
+    """How many triangles lie upon each other: a number per curve that has some.
+
+    It stands to the right of the last one, and ``above`` times as high, clear of the next value's triangle.
+    """
+    stacks: dict[tuple[Cell, ...], dict[Cell, list[Cell]]] = {}
+    for point in censored:
+        place = (point["facet"], point["value"], point["step"])
+        stacks.setdefault(place, {}).setdefault(point["curve"], []).append(point["x"])
+    return [
+        {
+            "facet": facet,
+            "x": [xs[0] for xs in stack.values()][-1],
+            "step": step,
+            "at": float(str(step)) * above,
+            "count": "×" + ",".join(str(len(xs)) for xs in stack.values()),
+        }
+        for (facet, _, step), stack in stacks.items()
+        if max(map(len, stack.values())) > 1
+    ]
 
 
 def _figure(
@@ -132,35 +174,39 @@ def _figure(
     reached = [p for p in points if p["state"] == "reached"]
     censored = [p for p in points if p["state"] != "reached"]
     found = [row for row in medians if math.isfinite(float(str(row["median"])))]
+    shown = [float(str(p["step"])) for p in points]
+    low, high = min(shown), max(shown)
+    above = max(TOP_ABOVE_LATE, (high / max(low, 1.0)) ** SHARE_ABOVE_LATE) if censored else 1.25
+    top = max(high, 1.0) * above
+    bars, is_open = _bars(medians, top)
     tables = {"members": columns_table(points), "medians": columns_table(medians)}
     hover = {"label": "member", "curve": "curve", "step": "step"}
     layers = []
-    repeated = max(int(str(row["members"])) for row in medians) > 1
-    if found and repeated:
-        bars = {"x": "x", "colour": "curve", "table": "found"}
-        tables["found"] = columns_table(found)
-        layers.append(Layer(mark="interval", y="low", y2="high", emphasis="plain", **bars))  # type: ignore[arg-type]
+    if bars:
+        tables["bars"] = columns_table(bars)
+        layers.append(Layer(mark="interval", table="bars", x="x", y="low", y2="high", colour="curve"))
     if found:
         tables["found"] = columns_table(found)
         layers.append(Layer(mark="line", table="medians", x="x", y="median", by="curve", colour="curve"))
-        if repeated:
+        if bars:
             layers.append(Layer(mark="point", table="found", x="x", y="median", colour="curve"))
     if reached:
         tables["reached"] = columns_table(reached)
-        size: Emphasis = "faint" if repeated else "plain"
+        size: Emphasis = "faint" if bars else "plain"
         at = Layer(mark="point", table="reached", x="x", y="step", colour="curve", hover=hover)
         layers.append(replace(at, emphasis=size))
     if censored:
         tables["not_reached"] = columns_table(censored)
         late = Layer(mark="point", table="not_reached", x="x", y="step", colour="curve", hover=hover)
         layers.append(replace(late, shape="arrow_up", emphasis="plain"))
-    shown = [float(str(p["step"])) for p in points]
-    low, high = min(shown), max(shown)
+    if counts := _counts(censored, math.sqrt(above)):
+        tables["counts"] = columns_table(counts)
+        layers.append(Layer(mark="text", table="counts", x="x", y="at", text="count"))
     y = Axis(
         label="step",
         unit="completed updates",
         scale="log" if low > 0 else "symlog",
-        domain=(low / 1.4 if low > 0 else 0.0, max(high, 1.0) * 1.25),
+        domain=(low / 1.4 if low > 0 else 0.0, top),
     )
     names = list(dict.fromkeys(str(p["facet"]) for p in points))
     panels = [
@@ -168,17 +214,19 @@ def _figure(
             x=axis,
             y=y,
             layers=tuple(replace(layer, where=("facet", name)) if facet else layer for layer in layers),
-            title=name if facet == SETTINGS else f"{facet} = {name}" if facet else "",
+            title=name if facet == SETTINGS else setting_words({facet: name}, [facet]) if facet else "",
             height=200 if len(names) > 3 else 250,
         )
         for name in names
     ]
-    apart = (facet, _field(axis, run))
+    apart = (facet, axis.label)
     pooled = [f for f in varied_fields(run) if not is_replicate(f) and f not in apart and facet != SETTINGS]
     caption = (
         f"First record at which the value reached {options.threshold:g}. Points: members"
-        + ("; triangles: not reached by that step." if censored else ".")
-        + (f" Lines: medians, what was not reached counts as later; {INTERVAL_WORDS}." if repeated else "")
+        + ("; triangles: not reached by that step" if censored else "")
+        + (" (×: how many, of each curve there)." if counts else ".")
+        + (f" Lines: medians, what was not reached counts as later; {INTERVAL_WORDS}." if bars else "")
+        + (" A bar that runs off the top has no upper end: too few reached it." if is_open else "")
         + (f" Pooled: {', '.join(pooled)}." if pooled else "")
     )
     tables = {name: t for name, t in tables.items() if name in {layer.table for layer in layers}}
@@ -191,10 +239,6 @@ def _figure(
         per_row=len(panels) if len(panels) < 4 else 2 if len(panels) == 4 else 3 if len(panels) < 13 else 4,
         colour=Colour(title="", values=tuple(dict.fromkeys(map(_words, options.columns)))),
     )
-
-
-def _field(axis: Axis, run: RunLike) -> str:
-    return next((f for f in varied_fields(run) if f.replace("_", " ") == axis.label), axis.label)
 
 
 def _facet(run: RunLike, x: str, given: str) -> str | None:

@@ -1,5 +1,6 @@
 """Which reader a path needs."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from epochal.core.values.errors import UserError
@@ -15,14 +16,18 @@ EVENTS = "tfevents"
 KNOWN = "CSV, JSONL, Parquet, TensorBoard's *tfevents* files, W&B's run-*.wandb, Lightning's metrics.csv"
 
 
-def read_logs(path: Path) -> list[Log]:
+Progress = Callable[[int, int], None]
+"""Told of how many logs are read, and of how many."""
+
+
+def read_logs(path: Path, progress: Progress = lambda _done, _of: None) -> list[Log]:
     """What lies at a path: one log for a file, one for each run below a folder.
 
     Raises:
         UserError: nothing is there, or nothing that is known, or it cannot be read.
     """
     if path.is_dir():
-        return folder_logs(path)
+        return folder_logs(path, progress)
     if not path.exists():
         raise UserError(f"{path} does not exist; give {KNOWN}, or a run")
     if EVENTS in path.name:
@@ -42,7 +47,7 @@ def read_logs(path: Path) -> list[Log]:
     raise UserError(f"{path} ends in {suffix or 'nothing'}, which is not known: give {KNOWN}")
 
 
-def folder_logs(folder: Path) -> list[Log]:
+def folder_logs(folder: Path, progress: Progress = lambda _done, _of: None) -> list[Log]:
     """The logs of one program below a folder; a folder with event files is one run of TensorBoard's.
 
     Raises:
@@ -55,11 +60,19 @@ def folder_logs(folder: Path) -> list[Log]:
             by_folder.setdefault(path.parent, []).append(path)
     offline = sorted(path for path in folder.rglob("*.wandb") if path.is_file())
     if lightning:  # Lightning writes event files beside it where both of its loggers are on
-        return [read_lightning(path) for path in lightning]
+        return _each(read_lightning, lightning, progress)
     if by_folder and offline:
         raise UserError(f"{folder} holds logs of TensorBoard and of W&B: give one of its folders")
     if by_folder:
-        return [read_events(place, files) for place, files in by_folder.items()]
+        return _each(lambda place: read_events(place, by_folder[place]), list(by_folder), progress)
     if offline:
-        return [read_wandb(path) for path in offline]
+        return _each(read_wandb, offline, progress)
     raise UserError(f"{folder} holds no log that is known: give {KNOWN}, or a run")
+
+
+def _each(read: Callable[[Path], Log], paths: Sequence[Path], progress: Progress) -> list[Log]:
+    logs = []
+    for number, path in enumerate(paths):
+        progress(number, len(paths))
+        logs.append(read(path))
+    return logs

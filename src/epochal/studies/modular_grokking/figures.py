@@ -54,13 +54,13 @@ def law_figure(runs: StudyRuns, *, slope: bool) -> FigureSpec:
         fit += f"[{found.low:.3g}, {found.high:.3g}]{' % per percentage point' if slope else ''}."
     values = list(there.values())
     x = (
-        Axis(label="fraction of data that trains", domain=(min(values) - 0.03, max(values) + 0.03))
+        Axis(label="train_fraction", domain=(min(values) - 0.03, max(values) + 0.03))
         if slope
-        else Axis(label="weight decay", scale="log", domain=(min(values) / 1.15, max(values) * 1.15))
+        else Axis(label="weight_decay", scale="log", domain=(min(values) / 1.15, max(values) * 1.15))
     )
     return FigureSpec(
         name=name,
-        title="Step of generalisation against " + ("the fraction of data" if slope else "weight decay"),
+        title=f"Step of generalisation against {x.label}",
         caption=f"First record with 99% validation accuracy, per network. {fit} {LATE}",
         tables=tables,
         panels=(Panel(x=x, y=step_axis(tables), layers=tuple(layers), height=300),),
