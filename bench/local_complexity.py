@@ -72,8 +72,10 @@ def ways(dtype: torch.dtype, number: int) -> dict[str, Callable[[], Tensor]]:
     space = space_of(view, "train", number)
     frame = shared_frame(key, VERTICES // 2, INPUTS, dtype)
 
+    layers = space.look.layers(True)
+
     def counted(frames: Callable[[int, int], Tensor]) -> Tensor:
-        return hull_counts(space, frames, vertices=VERTICES, radii=RADII, logits=True)
+        return hull_counts(space, frames, vertices=VERTICES, radii=RADII, layers=layers)
 
     def fresh(first: int, last: int) -> Tensor:
         return own_frames(key, torch.arange(first, last), VERTICES // 2, INPUTS, dtype)

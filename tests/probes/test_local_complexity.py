@@ -89,7 +89,7 @@ def test_counts_are_those_of_brute_force(form: str, activation: str) -> None:
         lambda first, last: frames if len(frames) == 1 else frames[first:last],
         vertices=10,
         radii=radii,
-        logits=True,
+        layers=space.look.layers(True),
     )
     expected = [np.array(brute_force(net, x, frames, radius, True)).T for radius in radii]
     assert np.array_equal(seen.numpy(), np.array(expected, dtype=float))
@@ -149,7 +149,11 @@ def test_in_the_plane_a_cut_unit_has_a_zero_on_a_fine_grid() -> None:
     frames = own_frames(KEY, torch.arange(25), 2, 2, torch.float64)
     space = space_of(view_of(net, x), "train", 25)
     counts = hull_counts(
-        space, lambda first, last: frames[first:last], vertices=4, radii=(radius,), logits=False
+        space,
+        lambda first, last: frames[first:last],
+        vertices=4,
+        radii=(radius,),
+        layers=space.look.layers(False),
     )
     along = torch.linspace(-1, 1, 201, dtype=torch.float64)
     a, b = (radius * grid.flatten() for grid in torch.meshgrid(along, along, indexing="ij"))

@@ -17,6 +17,7 @@ from epochal.core.tensors.view import GivenView, View
 from epochal.core.values.options import Options
 from epochal.probes.complexity.frames import check_directions, own_frames, shared_frame
 from epochal.probes.complexity.hull import hull_counts
+from epochal.probes.complexity.look import Sites
 from epochal.probes.complexity.space import Where, space_of
 
 
@@ -34,6 +35,7 @@ class ComplexityOptions(Options):
     )
     samples: int = Field(default=1024, ge=1, description="examples, or all where there are fewer")
     logits: bool = Field(default=False, description="count the outputs as one more layer")
+    sites: Sites = ()
     form: Literal["independent", "published"] = Field(
         default="independent", description="a frame per example, or one frame for all of them"
     )
@@ -57,7 +59,7 @@ def _columns(options: ComplexityOptions) -> Mapping[str, Rank]:
 
 
 def _labels(options: ComplexityOptions, view: View) -> Mapping[str, Sequence[str]]:
-    layers = space_of(view, options.split, 1).look.layers(options.logits)
+    layers = space_of(view, options.split, 1).look.layers(options.logits, options.sites)
     if len(options.radius) == 1:
         return {"local_complexity": list(layers)}
     named = [f"{layer} r={radius:g}" for radius in options.radius for layer in layers]
@@ -92,11 +94,20 @@ def local_complexity(options: ComplexityOptions, view: View) -> dict[str, Tensor
     frames, the same at every step) it covers examples and frames. ``form=published`` draws one frame, by QR
     of a default-initialised layer, for all examples and radii: its error cannot cover the choice of the
     frame. The published code counts the outputs of MLPs too: ``logits=true``. NaN where the network is not
-    finite.
+    finite, or hands ``tap.enter`` anything but its inputs.
+
+    Units are what the network shows before a non-linearity: neurons of an MLP or of a transformer's or
+    resmlp's block, each channel at each place of a convolution, the four gates of an LSTM at each position.
+    Before a ReLU a change of sign is a boundary of linear regions. GELU, tanh, sigmoid and squares have no
+    boundaries; there it tells of units whose input passes 0, where a GELU bends most. Layer norm, softmax
+    and pooling have no units: vertices pass them, and nothing of theirs is counted. ``sites`` counts others,
+    such as ``after:block.0``, the residual stream after that block, or ``after:fc1``, the output of a
+    foreign module's part whose non-linearity is a function.
 
     Examples that are tokens are moved in their embedding.
     """
     space = space_of(view, options.split, options.samples)
+    layers = space.look.layers(options.logits, options.sites)
     number, dimensions = space.points.shape
     directions = check_directions(options.vertices, dimensions)
     device, dtype = space.points.device, space.points.dtype
@@ -108,9 +119,9 @@ def local_complexity(options: ComplexityOptions, view: View) -> dict[str, Tensor
             return one
         return own_frames(key, torch.arange(first, last, device=device), directions, dimensions, dtype)
 
-    counts = hull_counts(
-        space, frames, vertices=options.vertices, radii=options.radius, logits=options.logits
-    ).to(wide(device))
+    counts = hull_counts(space, frames, vertices=options.vertices, radii=options.radius, layers=layers).to(
+        wide(device)
+    )
     total = counts.sum(1)
     # Of one example nothing is known about the spread.
     spread = total.std(-1) if number > 1 else torch.full_like(total[:, 0], math.nan)

@@ -14,6 +14,7 @@ from epochal.core.tensors.tap import Tap
 from epochal.core.tensors.view import GivenView, View
 from epochal.core.values.errors import UserError
 from epochal.core.values.options import Options
+from epochal.probes.complexity.look import Sites
 from epochal.probes.complexity.segment import segment_changes
 from epochal.probes.complexity.space import Where, space_of
 
@@ -25,10 +26,12 @@ class SegmentOptions(Options):
     pairs: int = Field(default=256, ge=1, description="segments; each has two examples of its own")
     points: int = Field(default=200, ge=2, le=100_000, description="on a segment, its ends among them")
     logits: bool = Field(default=False, description="count the outputs as one more layer")
+    sites: Sites = ()
 
 
 def _labels(options: SegmentOptions, view: View) -> Mapping[str, Sequence[str]]:
-    return {"segment_density": list(space_of(view, options.split, 1).look.layers(options.logits))}
+    layers = space_of(view, options.split, 1).look.layers(options.logits, options.sites)
+    return {"segment_density": list(layers)}
 
 
 @probe(
@@ -47,14 +50,16 @@ def segment_density(options: SegmentOptions, view: View) -> dict[str, Tensor]:
     For networks of piecewise linear units it is the number of region boundaries that a segment crosses, exact
     once no unit changes twice between neighbouring points; a coarser grid counts too few, never too many.
     ``segment_density_error`` is the standard error of the total over segments (each has examples of its own).
-    NaN where two examples coincide or the network is not finite. Tokens are moved in their embedding.
+    NaN where two examples coincide or the network is not finite. Tokens are moved in their embedding. What
+    is counted, and what ``sites`` counts instead, is as in `local_complexity`.
     """
     space = space_of(view, options.split, 2 * options.pairs)
     pairs = len(space.points) // 2
     if not pairs:
         raise UserError(f"split={options.split} has one example; a segment needs two")
     starts, ends = space.points[: 2 * pairs : 2], space.points[1 : 2 * pairs : 2]
-    changes = segment_changes(space, starts, ends, points=options.points, logits=options.logits)
+    layers = space.look.layers(options.logits, options.sites)
+    changes = segment_changes(space, starts, ends, points=options.points, layers=layers)
     exact = wide(space.points.device)
     length = torch.linalg.vector_norm((ends - starts).to(exact), dim=-1)
     density = changes.to(exact) / torch.where(length == 0, math.nan, length)

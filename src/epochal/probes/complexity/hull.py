@@ -1,13 +1,14 @@
 """Units whose sign changes between the vertices of a cross-polytope around each example."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from epochal.core.tensors.tap import Linear, Tap
+from epochal.core.tensors.tap import Linear
+from epochal.probes.complexity.look import LOGITS, listening
 from epochal.probes.complexity.space import Space
 
 MOST_NUMBERS = 2**20
@@ -18,16 +19,18 @@ Frames = Callable[[int, int], Float[Tensor, "B P d"]]
 
 
 def hull_counts(
-    space: Space, frames: Frames, *, vertices: int, radii: Sequence[float], logits: bool
+    space: Space, frames: Frames, *, vertices: int, radii: Sequence[float], layers: Mapping[str, int]
 ) -> Float[Tensor, "R L N"]:
     """How many units of each layer are cut, per radius and example; NaN where a layer is not finite.
+
+    ``layers`` are names and numbers of units, as `Look.layers` gives them.
 
     The vertices are ``x +- r v_p``; a unit is cut unless it is positive at all, negative at all, or zero at
     all of them. All radii go through the network together, a bounded number of examples at a time.
     """
     look = space.look
-    layers = look.layers(logits)
-    widest = max(*look.units.values(), look.logits, 0 if look.has_entry else space.points.shape[-1])
+    inputs_width = 0 if look.has_entry else space.points.shape[-1]
+    widest = max(*look.units.values(), *layers.values(), look.logits, inputs_width)
     rows = max(1, MOST_NUMBERS // (len(radii) * vertices * widest))
     found = []
     for first in range(0, len(space.points), rows):
@@ -36,11 +39,14 @@ def hull_counts(
         # The first linear map is done by the hull where the network lets it, for as many rows as it gives.
         number = len(radii) * vertices * len(points)
         inputs = points[:1].expand(number, -1) if look.has_entry else hull.spread(points, hull.directions)
-        answer = space.forward(inputs, Tap(watch=hull.count, entry=hull.enter if look.has_entry else None))
-        if logits:
-            hull.count("logits", answer)
+        tap = listening(layers, hull.count, entry=hull.enter if look.has_entry else None)
+        answer = space.forward(inputs, tap)
+        if LOGITS in layers:
+            hull.count(LOGITS, answer)
         found.append(torch.stack([hull.counts[layer] for layer in layers], 1))
-    return torch.cat(found, -1)
+    counts = torch.cat(found, -1)
+    # Elsewhere the hull would have moved what the first map does not get, or told of what it no longer is.
+    return torch.where(look.is_entered, counts, torch.nan) if look.has_entry else counts
 
 
 @dataclass(kw_only=True, eq=False)

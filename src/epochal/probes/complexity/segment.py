@@ -1,21 +1,27 @@
 """Sign changes of units along segments."""
 
+from collections.abc import Mapping
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from epochal.core.tensors.tap import Tap
 from epochal.probes.complexity.hull import MOST_NUMBERS
+from epochal.probes.complexity.look import LOGITS, listening
 from epochal.probes.complexity.space import Space
 
 
 def segment_changes(
-    space: Space, starts: Float[Tensor, "N d"], ends: Float[Tensor, "N d"], *, points: int, logits: bool
+    space: Space,
+    starts: Float[Tensor, "N d"],
+    ends: Float[Tensor, "N d"],
+    *,
+    points: int,
+    layers: Mapping[str, int],
 ) -> Float[Tensor, "L N"]:
     """How often units of each layer change between positive and not, from point to point of a segment."""
     look = space.look
-    layers = look.layers(logits)
-    widest = max(*look.units.values(), look.logits, space.points.shape[-1])
+    widest = max(*look.units.values(), *layers.values(), look.logits, space.points.shape[-1])
     rows = max(1, MOST_NUMBERS // (points * widest))
     along = torch.linspace(0, 1, points, dtype=starts.dtype, device=starts.device)[:, None, None]
     found = []
@@ -32,8 +38,8 @@ def segment_changes(
             changed = torch.where(seen.isfinite().all(2).all(0), changed, torch.nan)
             counts[layer] = counts[layer] + changed if layer in counts else changed
 
-        answer = space.forward(torch.lerp(start, end, along).flatten(0, 1), Tap(watch=count))
-        if logits:
-            count("logits", answer)
+        answer = space.forward(torch.lerp(start, end, along).flatten(0, 1), listening(layers, count))
+        if LOGITS in layers:
+            count(LOGITS, answer)
         found.append(torch.stack([counts[layer] for layer in layers]))
     return torch.cat(found, -1)

@@ -1,6 +1,6 @@
 """The space in which examples can be moved: a network's inputs, or the embedding of its tokens."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -9,9 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epochal.core.tensors import random
-from epochal.core.tensors.tap import Linear, Tap, recording
+from epochal.core.tensors.tap import Tap, recording
 from epochal.core.tensors.view import View
 from epochal.core.values.errors import UserError
+from epochal.probes.complexity.look import Look, look_at
 
 Where = Literal["train", "val", "test", "random"]
 EMBEDDING = "embed"
@@ -26,43 +27,9 @@ class Space:
     forward: Callable[[Tensor, Tap], Tensor]
 
     @cached_property
-    def look(self) -> "Look":
-        """One example passes, to see what units there are."""
-        units: dict[str, int] = {}
-        entered: list[bool] = []
-
-        def watch(name: str, value: Tensor) -> None:
-            units[name] = units.get(name, 0) + value[0].numel()
-
-        def entry(linear: Linear, inputs: Tensor) -> Tensor:
-            entered.append(True)
-            return linear(inputs)
-
-        logits = self.forward(self.points[:1], Tap(watch=watch, entry=entry))
-        return Look(units=units, logits=logits[0].numel(), has_entry=bool(entered))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Look:
-    """Units per layer, numbers in an answer, and whether the network lets others do its first map."""
-
-    units: Mapping[str, int]
-    logits: int
-    has_entry: bool
-
-    def layers(self, logits: bool) -> dict[str, int]:
-        """Name and units of what is counted.
-
-        Raises:
-            UserError: the network showed no units.
-        """
-        layers = {**self.units, **({"logits": self.logits} if logits else {})}
-        if not layers:
-            raise UserError(
-                "this network showed no units before a non-linearity: use modules such as nn.ReLU instead of "
-                "functions, or let forward(inputs, tap) call tap.before(name, h); logits=true counts outputs"
-            )
-        return layers
+    def look(self) -> Look:
+        """What the network shows of one example."""
+        return look_at(self.forward, self.points[:1])
 
 
 def space_of(view: View, where: Where, samples: int) -> Space:
@@ -99,7 +66,7 @@ def _embedded(view: View, tokens: Tensor, where: Where) -> Space:
         moved = rows.reshape(-1, *vectors.shape[1:])
 
         def put(site: str, activation: Tensor) -> Tensor:
-            return moved.to(activation.dtype) if site == EMBEDDING else activation
+            return tap(site, moved.to(activation.dtype) if site == EMBEDDING else activation)
 
         # What the tokens were does not matter any more, only how many there are.
         any_tokens = tokens[:1].expand(len(moved), *tokens.shape[1:])
