@@ -38,11 +38,14 @@ def one_by_one(space: Any, x: Tensor, frame: Tensor, radius: float) -> dict[str,
     for vertex in torch.cat([x + radius * frame, x - radius * frame]):
         seen: dict[str, list[Tensor]] = {}
 
-        def keep(name: str, value: Tensor, seen: dict[str, list[Tensor]] = seen) -> Tensor:
+        def watch(name: str, value: Tensor, seen: dict[str, list[Tensor]] = seen) -> None:
             seen.setdefault(name, []).append(value[0].clone().flatten())
+
+        def edit(site: str, value: Tensor, seen: dict[str, list[Tensor]] = seen) -> Tensor:
+            seen.setdefault(f"after:{site}", []).append(value[0].clone().flatten())
             return value
 
-        tap = Tap(watch=keep, edit=lambda site, value, keep=keep: keep(f"after:{site}", value))
+        tap = Tap(watch=watch, edit=edit)
         seen["logits"] = [space.forward(vertex[None], tap)[0].flatten()]
         kept.append(seen)
     counts = {}

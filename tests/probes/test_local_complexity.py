@@ -258,6 +258,44 @@ def test_the_error_is_that_of_frames_drawn_again() -> None:
     assert 0.8 < np.std(totals, ddof=1) / np.mean(errors) < 1.25
 
 
+def test_errors_of_layers_are_those_of_other_examples_and_frames() -> None:
+    """Over seeds, each with examples and frames of its own, every layer varies as its error says."""
+    net, means, errors = mlp(6, 30, 3), [], []
+    for seed in range(100):
+        view = view_of(net, points(48, 6, seed=100 + seed), seed=torch.tensor(seed))
+        seen = value("local_complexity", view, vertices=4, radius="0.3,0.9")
+        means.append(seen["local_complexity"])
+        errors.append(seen["local_complexity_layer_error"])
+    ratio = np.std(means, axis=0, ddof=1) / np.sqrt(np.mean(np.square(errors), axis=0))
+    # 100 draws know a standard deviation to 7%, four times that is allowed; six places: layers by radii.
+    assert ratio.shape == (6,) and np.abs(ratio - 1).max() < 0.28
+    assert np.mean(errors) > 0.05
+
+
+def test_errors_of_layers_are_those_of_a_bootstrap() -> None:
+    net, x = mlp(12, 20, 2), points(40, 12)
+    key = random.fold(random.key(0, "local complexity"), "train")
+    frames = own_frames(key, torch.arange(40), 5, 12, torch.float64)
+    counts = np.array(brute_force(net, x, frames, 0.5, False))
+    drawn = np.random.default_rng(0).integers(40, size=(4000, 40))
+    # A resample's variance divides by n, an error of the mean by n - 1; 4,000 know a deviation to 1.1%.
+    truth = counts[drawn].mean(1).std(0) * math.sqrt(40 / 39)
+    seen = value("local_complexity", view_of(net, x), vertices=10, radius=0.5)
+    assert np.allclose(seen["local_complexity_layer_error"] / truth, 1, atol=0.05)
+    # Layers are cut together: their errors do not add up like independent ones.
+    assert seen["local_complexity_error"] > np.linalg.norm(seen["local_complexity_layer_error"])
+
+
+def test_errors_of_segments_are_those_of_other_segments() -> None:
+    net, means, errors = mlp(4, 20, 2), [], []
+    for seed in range(80):
+        seen = value("segment_density", view_of(net, points(40, 4, seed=500 + seed)), points=20)
+        means.append(seen["segment_density"])
+        errors.append(seen["segment_density_layer_error"])
+    ratio = np.std(means, axis=0, ddof=1) / np.sqrt(np.mean(np.square(errors), axis=0))
+    assert ratio.shape == (2,) and np.abs(ratio - 1).max() < 0.32  # 80 draws: 8%
+
+
 def test_the_first_map_by_the_hull_is_the_network_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
     net, x = mlp(9, 16, 2), points(20, 9)
     options: dict[str, Any] = {"vertices": 6, "radius": "0.3,2"}

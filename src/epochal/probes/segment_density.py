@@ -17,6 +17,7 @@ from epochal.core.values.options import Options
 from epochal.probes.complexity.look import Sites
 from epochal.probes.complexity.segment import segment_changes
 from epochal.probes.complexity.space import Where, space_of
+from epochal.probes.complexity.spread import error_of_mean
 
 
 class SegmentOptions(Options):
@@ -31,11 +32,16 @@ class SegmentOptions(Options):
 
 def _labels(options: SegmentOptions, view: View) -> Mapping[str, Sequence[str]]:
     layers = space_of(view, options.split, 1).look.layers(options.logits, options.sites)
-    return {"segment_density": list(layers)}
+    return dict.fromkeys(("segment_density", "segment_density_layer_error"), tuple(layers))
 
 
 @probe(
-    columns={"segment_density": 1, "segment_density_total": 0, "segment_density_error": 0},
+    columns={
+        "segment_density": 1,
+        "segment_density_layer_error": 1,
+        "segment_density_total": 0,
+        "segment_density_error": 0,
+    },
     unit="units per unit of input",
     low=0.0,
     high=math.inf,
@@ -49,9 +55,10 @@ def segment_density(options: SegmentOptions, view: View) -> dict[str, Tensor]:
 
     For networks of piecewise linear units it is the number of region boundaries that a segment crosses, exact
     once no unit changes twice between neighbouring points; a coarser grid counts too few, never too many.
-    ``segment_density_error`` is the standard error of the total over segments (each has examples of its own).
-    NaN where two examples coincide or the network is not finite. Tokens are moved in their embedding. What
-    is counted, and what ``sites`` counts instead, is as in `local_complexity`.
+    ``segment_density_error`` is the standard error of the total over segments (each has examples of its own),
+    ``segment_density_layer_error`` that of each layer. NaN where two examples coincide or the network is not
+    finite. Tokens are moved in their embedding. What is counted, and what ``sites`` counts instead, is as in
+    `local_complexity`.
     """
     space = space_of(view, options.split, 2 * options.pairs)
     pairs = len(space.points) // 2
@@ -64,11 +71,11 @@ def segment_density(options: SegmentOptions, view: View) -> dict[str, Tensor]:
     length = torch.linalg.vector_norm((ends - starts).to(exact), dim=-1)
     density = changes.to(exact) / torch.where(length == 0, math.nan, length)
     total = density.sum(0)
-    spread = total.std() if pairs > 1 else torch.full_like(total[0], math.nan)
     return {
         "segment_density": density.mean(-1),
+        "segment_density_layer_error": error_of_mean(density),
         "segment_density_total": total.mean(),
-        "segment_density_error": spread / math.sqrt(pairs),
+        "segment_density_error": error_of_mean(total),
     }
 
 
@@ -88,6 +95,7 @@ def truth() -> Iterator[tuple[Any, ...]]:
         view,
         {
             "segment_density": [mean],
+            "segment_density_layer_error": [half],
             "segment_density_total": mean,
             "segment_density_error": half,
         },
