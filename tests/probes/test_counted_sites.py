@@ -65,13 +65,14 @@ def test_every_site_of_every_model_is_that_of_vertices_one_by_one(name: str) -> 
         initial=population.flat[0], fields={name: of[0] for name, of in program.fields.items()},
     )  # fmt: skip
     space = space_of(view, "train", 3)
-    dimensions = space.points.shape[-1]
+    dimensions = space.dimensions
     frames = own_frames(random.key(1, "test"), torch.arange(3), 2, dimensions, torch.float64)
     layers = space.look.layers(True, ["*", "after:*"])
     assert any(layer.startswith("after:") for layer in layers) and list(layers)[-1] == "logits"
     seen = hull_counts(space, lambda a, b: frames[a:b], vertices=4, radii=(RADIUS,), layers=layers)[0]
+    x = space.points(0, 3)
     for number in range(3):
-        truth = one_by_one(space, space.points[number], frames[number], RADIUS)
+        truth = one_by_one(space, x[number], frames[number], RADIUS)
         assert dict(zip(layers, seen[:, number].int().tolist(), strict=True)) == truth
     assert seen.sum() > 0
 

@@ -22,7 +22,7 @@ from epochal.engine.population import initial_population
 from epochal.experiments.catalog import find as find_experiment
 from epochal.models.images.mlp import MLP
 from epochal.probes import find
-from epochal.probes.complexity import hull
+from epochal.probes.complexity import hull, space
 from epochal.probes.complexity.frames import own_frames, shared_frame
 from epochal.probes.complexity.hull import hull_counts
 from epochal.probes.complexity.space import space_of
@@ -215,7 +215,8 @@ def test_pieces_change_no_number(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     net, x = mlp(10, 16, 2), points(33, 10)
     options = {"vertices": 8, "radius": "0.3,2"} if name == "local_complexity" else {"points": 50}
     whole = value(name, view_of(net, x), **options)
-    for most in (1, 2000):
+    for most, block in ((1, 1024), (2000, 1024), (2**20, 8)):
+        monkeypatch.setattr(space, "BLOCK", block)
         for module in (hull, __import__("epochal.probes.complexity.segment", fromlist=["x"])):
             monkeypatch.setattr(module, "MOST_NUMBERS", most)
         pieces = value(name, view_of(net, x), **options)
@@ -261,14 +262,14 @@ def test_the_error_is_that_of_frames_drawn_again() -> None:
 def test_errors_of_layers_are_those_of_other_examples_and_frames() -> None:
     """Over seeds, each with examples and frames of its own, every layer varies as its error says."""
     net, means, errors = mlp(6, 30, 3), [], []
-    for seed in range(100):
+    for seed in range(80):
         view = view_of(net, points(48, 6, seed=100 + seed), seed=torch.tensor(seed))
         seen = value("local_complexity", view, vertices=4, radius="0.3,0.9")
         means.append(seen["local_complexity"])
         errors.append(seen["local_complexity_layer_error"])
     ratio = np.std(means, axis=0, ddof=1) / np.sqrt(np.mean(np.square(errors), axis=0))
-    # 100 draws know a standard deviation to 7%, four times that is allowed; six places: layers by radii.
-    assert ratio.shape == (6,) and np.abs(ratio - 1).max() < 0.28
+    # 80 draws know a standard deviation to 8%, four times that is allowed; six places: layers by radii.
+    assert ratio.shape == (6,) and np.abs(ratio - 1).max() < 0.32
     assert np.mean(errors) > 0.05
 
 
@@ -288,12 +289,12 @@ def test_errors_of_layers_are_those_of_a_bootstrap() -> None:
 
 def test_errors_of_segments_are_those_of_other_segments() -> None:
     net, means, errors = mlp(4, 20, 2), [], []
-    for seed in range(80):
+    for seed in range(50):
         seen = value("segment_density", view_of(net, points(40, 4, seed=500 + seed)), points=20)
         means.append(seen["segment_density"])
         errors.append(seen["segment_density_layer_error"])
     ratio = np.std(means, axis=0, ddof=1) / np.sqrt(np.mean(np.square(errors), axis=0))
-    assert ratio.shape == (2,) and np.abs(ratio - 1).max() < 0.32  # 80 draws: 8%
+    assert ratio.shape == (2,) and np.abs(ratio - 1).max() < 0.4  # 50 draws: 10%
 
 
 def test_the_first_map_by_the_hull_is_the_network_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -417,9 +418,11 @@ def test_what_cannot_be_moved_is_said() -> None:
 def test_random_points_lie_in_the_range_of_the_data() -> None:
     x = points(40, 3)
     space = space_of(view_of(mlp(3, 4, 1), x), "random", 500)
-    assert space.points.shape == (500, 3)
-    assert space.points.min() >= x.min() and space.points.max() <= x.max()
-    assert abs(space.points.mean() - (x.min() + x.max()) / 2) < 0.2
+    found = space.points(0, 500)
+    assert space.number == 500 and found.shape == (500, 3)
+    assert torch.equal(space.points(123, 130), found[123:130])
+    assert found.min() >= x.min() and found.max() <= x.max()
+    assert abs(found.mean() - (x.min() + x.max()) / 2) < 0.2
 
 
 def test_a_foreign_module_shows_what_its_modules_of_non_linearity_get() -> None:

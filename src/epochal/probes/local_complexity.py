@@ -119,9 +119,8 @@ def local_complexity(options: ComplexityOptions, view: View) -> dict[str, Tensor
     """
     space = space_of(view, options.split, options.samples)
     layers = space.look.layers(options.logits, options.sites)
-    dimensions = space.points.shape[-1]
+    dimensions, device, dtype = space.dimensions, space.first.device, space.first.dtype
     directions = check_directions(options.vertices, dimensions)
-    device, dtype = space.points.device, space.points.dtype
     key = random.fold(random.key(view.fields.get("seed", 0), "local complexity"), options.split).to(device)
     one = shared_frame(key, directions, dimensions, dtype) if options.form == "published" else None
 

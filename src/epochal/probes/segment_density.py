@@ -8,7 +8,6 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from epochal.core.tensors.precision import wide
 from epochal.core.tensors.probe import probe
 from epochal.core.tensors.tap import Tap
 from epochal.core.tensors.view import GivenView, View
@@ -61,15 +60,11 @@ def segment_density(options: SegmentOptions, view: View) -> dict[str, Tensor]:
     `local_complexity`.
     """
     space = space_of(view, options.split, 2 * options.pairs)
-    pairs = len(space.points) // 2
-    if not pairs:
+    if space.number < 2:
         raise UserError(f"split={options.split} has one example; a segment needs two")
-    starts, ends = space.points[: 2 * pairs : 2], space.points[1 : 2 * pairs : 2]
     layers = space.look.layers(options.logits, options.sites)
-    changes = segment_changes(space, starts, ends, points=options.points, layers=layers)
-    exact = wide(space.points.device)
-    length = torch.linalg.vector_norm((ends - starts).to(exact), dim=-1)
-    density = changes.to(exact) / torch.where(length == 0, math.nan, length)
+    changes, length = segment_changes(space, points=options.points, layers=layers)
+    density = changes.to(length.dtype) / torch.where(length == 0, math.nan, length)
     total = density.sum(0)
     return {
         "segment_density": density.mean(-1),
