@@ -22,7 +22,7 @@ from epochal.engine.population import initial_population
 from epochal.experiments.catalog import find as find_experiment
 from epochal.models.images.mlp import MLP
 from epochal.probes import find
-from epochal.probes.complexity import hull
+from epochal.probes.complexity import hull, space
 from epochal.probes.complexity.frames import own_frames, shared_frame
 from epochal.probes.complexity.hull import hull_counts
 from epochal.probes.complexity.space import space_of
@@ -89,7 +89,7 @@ def test_counts_are_those_of_brute_force(form: str, activation: str) -> None:
         lambda first, last: frames if len(frames) == 1 else frames[first:last],
         vertices=10,
         radii=radii,
-        logits=True,
+        layers=space.look.layers(True),
     )
     expected = [np.array(brute_force(net, x, frames, radius, True)).T for radius in radii]
     assert np.array_equal(seen.numpy(), np.array(expected, dtype=float))
@@ -149,7 +149,11 @@ def test_in_the_plane_a_cut_unit_has_a_zero_on_a_fine_grid() -> None:
     frames = own_frames(KEY, torch.arange(25), 2, 2, torch.float64)
     space = space_of(view_of(net, x), "train", 25)
     counts = hull_counts(
-        space, lambda first, last: frames[first:last], vertices=4, radii=(radius,), logits=False
+        space,
+        lambda first, last: frames[first:last],
+        vertices=4,
+        radii=(radius,),
+        layers=space.look.layers(False),
     )
     along = torch.linspace(-1, 1, 201, dtype=torch.float64)
     a, b = (radius * grid.flatten() for grid in torch.meshgrid(along, along, indexing="ij"))
@@ -211,7 +215,8 @@ def test_pieces_change_no_number(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     net, x = mlp(10, 16, 2), points(33, 10)
     options = {"vertices": 8, "radius": "0.3,2"} if name == "local_complexity" else {"points": 50}
     whole = value(name, view_of(net, x), **options)
-    for most in (1, 2000):
+    for most, block in ((1, 1024), (2000, 1024), (2**20, 8)):
+        monkeypatch.setattr(space, "BLOCK", block)
         for module in (hull, __import__("epochal.probes.complexity.segment", fromlist=["x"])):
             monkeypatch.setattr(module, "MOST_NUMBERS", most)
         pieces = value(name, view_of(net, x), **options)
@@ -252,6 +257,44 @@ def test_the_error_is_that_of_frames_drawn_again() -> None:
         errors.append(float(seen["local_complexity_error"]))
     # 200 draws know a standard deviation to 5%.
     assert 0.8 < np.std(totals, ddof=1) / np.mean(errors) < 1.25
+
+
+def test_errors_of_layers_are_those_of_other_examples_and_frames() -> None:
+    """Over seeds, each with examples and frames of its own, every layer varies as its error says."""
+    net, means, errors = mlp(6, 30, 3), [], []
+    for seed in range(80):
+        view = view_of(net, points(48, 6, seed=100 + seed), seed=torch.tensor(seed))
+        seen = value("local_complexity", view, vertices=4, radius="0.3,0.9")
+        means.append(seen["local_complexity"])
+        errors.append(seen["local_complexity_layer_error"])
+    ratio = np.std(means, axis=0, ddof=1) / np.sqrt(np.mean(np.square(errors), axis=0))
+    # 80 draws know a standard deviation to 8%, four times that is allowed; six places: layers by radii.
+    assert ratio.shape == (6,) and np.abs(ratio - 1).max() < 0.32
+    assert np.mean(errors) > 0.05
+
+
+def test_errors_of_layers_are_those_of_a_bootstrap() -> None:
+    net, x = mlp(12, 20, 2), points(40, 12)
+    key = random.fold(random.key(0, "local complexity"), "train")
+    frames = own_frames(key, torch.arange(40), 5, 12, torch.float64)
+    counts = np.array(brute_force(net, x, frames, 0.5, False))
+    drawn = np.random.default_rng(0).integers(40, size=(4000, 40))
+    # A resample's variance divides by n, an error of the mean by n - 1; 4,000 know a deviation to 1.1%.
+    truth = counts[drawn].mean(1).std(0) * math.sqrt(40 / 39)
+    seen = value("local_complexity", view_of(net, x), vertices=10, radius=0.5)
+    assert np.allclose(seen["local_complexity_layer_error"] / truth, 1, atol=0.05)
+    # Layers are cut together: their errors do not add up like independent ones.
+    assert seen["local_complexity_error"] > np.linalg.norm(seen["local_complexity_layer_error"])
+
+
+def test_errors_of_segments_are_those_of_other_segments() -> None:
+    net, means, errors = mlp(4, 20, 2), [], []
+    for seed in range(50):
+        seen = value("segment_density", view_of(net, points(40, 4, seed=500 + seed)), points=20)
+        means.append(seen["segment_density"])
+        errors.append(seen["segment_density_layer_error"])
+    ratio = np.std(means, axis=0, ddof=1) / np.sqrt(np.mean(np.square(errors), axis=0))
+    assert ratio.shape == (2,) and np.abs(ratio - 1).max() < 0.4  # 50 draws: 10%
 
 
 def test_the_first_map_by_the_hull_is_the_network_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -375,9 +418,11 @@ def test_what_cannot_be_moved_is_said() -> None:
 def test_random_points_lie_in_the_range_of_the_data() -> None:
     x = points(40, 3)
     space = space_of(view_of(mlp(3, 4, 1), x), "random", 500)
-    assert space.points.shape == (500, 3)
-    assert space.points.min() >= x.min() and space.points.max() <= x.max()
-    assert abs(space.points.mean() - (x.min() + x.max()) / 2) < 0.2
+    found = space.points(0, 500)
+    assert space.number == 500 and found.shape == (500, 3)
+    assert torch.equal(space.points(123, 130), found[123:130])
+    assert found.min() >= x.min() and found.max() <= x.max()
+    assert abs(found.mean() - (x.min() + x.max()) / 2) < 0.2
 
 
 def test_a_foreign_module_shows_what_its_modules_of_non_linearity_get() -> None:

@@ -86,14 +86,51 @@ def test_robust_accuracy_stands_beside_clean_and_above_complexity(run: FakeRun) 
 def test_complexity_has_a_panel_per_points_and_radius_and_a_colour_per_layer(run: FakeRun) -> None:
     spec = figures.find("complexity").of(run, {})
     assert [panel.title for panel in spec.panels] == [
-        f"{kind} points, radius {radius}" for kind in ("train", "random") for radius in RADII
-    ]
+        f"{kind} points, radius {radius}: {of}"
+        for radius in RADII for of in ("total", "each layer") for kind in ("train", "random")
+    ]  # fmt: skip
+    assert spec.per_row == 2 and {panel.y.unit for panel in spec.panels} == {"units"}
+    for row in rows(spec, "train_0_total"):
+        assert row["value"] == pytest.approx(36 + 3 * row["step"] / 1000)
     for row in rows(spec, "random_1"):
         assert row["value"] == pytest.approx(50 + int(row["colour"]) + row["step"] / 1000)
     one = figures.find("complexity").of(run, {"points": "train", "radius": "0.1", "y": "log"})
-    assert len(one.panels) == 1 and one.panels[0].y.scale == "log"
+    assert len(one.panels) == 2 and {panel.y.scale for panel in one.panels} == {"log"}
+    total = figures.find("complexity").of(run, {"show": "total", "radius": "0.5"})
+    assert [panel.title for panel in total.panels] == ["train points: total", "random points: total"]
     with pytest.raises(UserError, match="points=test were not measured"):
         figures.find("complexity").of(run, {"points": "test"})
+
+
+def test_bands_of_complexity_are_the_interval_of_one_member_or_the_middle_half_of_many(
+    run: FakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = {"local_complexity_layer_error@train": [0.5 * n for n in range(1, 7)],
+              "local_complexity_error@train": [2.0, 30.0]}  # fmt: skip
+    metrics = run.metrics.with_columns(
+        pl.concat_list(map(pl.lit, values)).alias(name) for name, values in errors.items()
+    )
+    few = replace(run, metrics=metrics.filter(pl.col("member") < 2))
+    spec = figures.find("complexity").of(few, {})
+    assert "95% interval" in spec.caption
+    for row in rows(spec, "train_1_intervals"):  # radius 0.5: places 3 to 5
+        assert row["high"] - row["value"] == pytest.approx(1.96 * 0.5 * (3 + int(row["colour"])))
+        assert row["value"] - row["low"] == pytest.approx(row["high"] - row["value"])
+    for row in rows(spec, "train_1_total_intervals"):
+        assert row["high"] - row["value"] == pytest.approx(58.8)
+    # 36 units and an error of 2 at the smaller radius; random points have no errors, so no band.
+    assert {row["low"] for row in rows(spec, "train_0_total_intervals") if row["step"] == 0} == {32.08}
+    marks = {panel.title: [layer.mark for layer in panel.layers] for panel in spec.panels}
+    assert marks["train points, radius 0.1: each layer"] == ["band", "line"]
+    assert marks["random points, radius 0.1: each layer"] == ["line"]
+    many = figures.find("complexity").of(replace(run, metrics=metrics), {})
+    assert "middle half" in many.caption and not any(name.endswith("_intervals") for name in many.tables)
+    assert {layer.mark for panel in many.panels for layer in panel.layers} == {"band", "line"}
+    monkeypatch.setattr("epochal.report.figures.complexity.MOST_LINES", 8)  # three members of three layers
+    fewer = figures.find("complexity").of(replace(run, metrics=metrics), {})
+    assert "none where they would be more than 8." in fewer.caption and "more than" not in many.caption
+    drawn = {panel.title: [layer.table for layer in panel.layers] for panel in fewer.panels}
+    assert drawn["train points, radius 0.1: each layer"] == ["train_0_medians"] * 2
 
 
 def test_changes_have_a_panel_and_intervals_of_their_own(run: FakeRun) -> None:

@@ -79,11 +79,16 @@ class LiveView:
         return self._data[split]
 
     def drawn(self, split: Split, count: int) -> Batch:
+        if count >= len(self._order(split)):
+            return self.data(split)
+        return self.examples(split, self.drawn_places(split, count))
+
+    def drawn_places(self, split: Split, count: int) -> Int64[Tensor, " B"]:
         order = self._order(split)
         if count >= len(order):
-            return self.data(split)
-        chosen = random.permutation(random.key(self.fields["seed"], "sample").to(order.device), len(order))
-        return self._batch(order[chosen[:count]])
+            return torch.arange(len(order), device=order.device)
+        key = random.key(self.fields["seed"], "sample").to(order.device)
+        return random.permutation(key, len(order))[:count]
 
     def logits(self, split: Split) -> Float[Tensor, "N *T C"]:
         return self._evaluated(split)[0]

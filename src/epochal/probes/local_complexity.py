@@ -17,7 +17,9 @@ from epochal.core.tensors.view import GivenView, View
 from epochal.core.values.options import Options
 from epochal.probes.complexity.frames import check_directions, own_frames, shared_frame
 from epochal.probes.complexity.hull import hull_counts
+from epochal.probes.complexity.look import Sites
 from epochal.probes.complexity.space import Where, space_of
+from epochal.probes.complexity.spread import error_of_mean
 
 
 class ComplexityOptions(Options):
@@ -34,6 +36,7 @@ class ComplexityOptions(Options):
     )
     samples: int = Field(default=1024, ge=1, description="examples, or all where there are fewer")
     logits: bool = Field(default=False, description="count the outputs as one more layer")
+    sites: Sites = ()
     form: Literal["independent", "published"] = Field(
         default="independent", description="a frame per example, or one frame for all of them"
     )
@@ -51,19 +54,27 @@ class ComplexityOptions(Options):
         return vertices
 
 
+OF_LAYERS = ("local_complexity", "local_complexity_layer_error")
+
+
 def _columns(options: ComplexityOptions) -> Mapping[str, Rank]:
     each: Rank = 0 if len(options.radius) == 1 else 1
-    return {"local_complexity": 1, "local_complexity_total": each, "local_complexity_error": each}
+    return {
+        "local_complexity": 1,
+        "local_complexity_layer_error": 1,
+        "local_complexity_total": each,
+        "local_complexity_error": each,
+    }
 
 
 def _labels(options: ComplexityOptions, view: View) -> Mapping[str, Sequence[str]]:
-    layers = space_of(view, options.split, 1).look.layers(options.logits)
+    layers = space_of(view, options.split, 1).look.layers(options.logits, options.sites)
     if len(options.radius) == 1:
-        return {"local_complexity": list(layers)}
-    named = [f"{layer} r={radius:g}" for radius in options.radius for layer in layers]
+        return dict.fromkeys(OF_LAYERS, tuple(layers))
+    named = tuple(f"{layer} r={radius:g}" for radius in options.radius for layer in layers)
     each = [f"r={radius:g}" for radius in options.radius]
     return {
-        "local_complexity": named,
+        **dict.fromkeys(OF_LAYERS, named),
         "local_complexity_total": each,
         "local_complexity_error": each,
     }
@@ -88,18 +99,28 @@ def local_complexity(options: ComplexityOptions, view: View) -> dict[str, Tensor
     positive factor on what a ReLU layer gets, undone after it, changes nothing. Several radii share frames
     and examples; ``local_complexity`` then has the layers of the first radius, then those of the second.
 
-    ``local_complexity_error`` is the standard error of the total. With a frame per example (uniform among all
-    frames, the same at every step) it covers examples and frames. ``form=published`` draws one frame, by QR
-    of a default-initialised layer, for all examples and radii: its error cannot cover the choice of the
-    frame. The published code counts the outputs of MLPs too: ``logits=true``. NaN where the network is not
-    finite.
+    ``local_complexity_error`` is the standard error of the total, ``local_complexity_layer_error`` that of
+    each layer, in the order of ``local_complexity``: over all examples there could be, so nothing is taken
+    off where all of a split were measured. With a frame per example (uniform among all frames, the same at
+    every step) they cover examples and frames. ``form=published`` draws one frame, by QR of a
+    default-initialised layer, for all examples and radii: its errors cannot cover the choice of the frame.
+    The published code counts the outputs of MLPs too: ``logits=true``. NaN where the network is not finite,
+    or hands ``tap.enter`` anything but its inputs.
+
+    Units are what the network shows before a non-linearity: neurons of an MLP or of a transformer's or
+    resmlp's block, each channel at each place of a convolution, the four gates of an LSTM at each position.
+    Before a ReLU a change of sign is a boundary of linear regions. GELU, tanh, sigmoid and squares have no
+    boundaries; there it tells of units whose input passes 0, where a GELU bends most. Layer norm, softmax
+    and pooling have no units: vertices pass them, and nothing of theirs is counted. ``sites`` counts others,
+    such as ``after:block.0``, the residual stream after that block, or ``after:fc1``, the output of a
+    foreign module's part whose non-linearity is a function.
 
     Examples that are tokens are moved in their embedding.
     """
     space = space_of(view, options.split, options.samples)
-    number, dimensions = space.points.shape
+    layers = space.look.layers(options.logits, options.sites)
+    dimensions, device, dtype = space.dimensions, space.first.device, space.first.dtype
     directions = check_directions(options.vertices, dimensions)
-    device, dtype = space.points.device, space.points.dtype
     key = random.fold(random.key(view.fields.get("seed", 0), "local complexity"), options.split).to(device)
     one = shared_frame(key, directions, dimensions, dtype) if options.form == "published" else None
 
@@ -108,16 +129,14 @@ def local_complexity(options: ComplexityOptions, view: View) -> dict[str, Tensor
             return one
         return own_frames(key, torch.arange(first, last, device=device), directions, dimensions, dtype)
 
-    counts = hull_counts(
-        space, frames, vertices=options.vertices, radii=options.radius, logits=options.logits
-    ).to(wide(device))
+    counts = hull_counts(space, frames, vertices=options.vertices, radii=options.radius, layers=layers)
+    counts = counts.to(wide(device))
     total = counts.sum(1)
-    # Of one example nothing is known about the spread.
-    spread = total.std(-1) if number > 1 else torch.full_like(total[:, 0], math.nan)
-    mean, error = total.mean(-1), spread / math.sqrt(number)
     is_one = len(options.radius) == 1
+    mean, error = total.mean(-1), error_of_mean(total)
     return {
         "local_complexity": counts.mean(-1).flatten(),
+        "local_complexity_layer_error": error_of_mean(counts).flatten(),
         "local_complexity_total": mean[0] if is_one else mean,
         "local_complexity_error": error[0] if is_one else error,
     }
@@ -138,7 +157,12 @@ def truth() -> Iterator[tuple[Any, ...]]:
         yield (
             near,
             view,
-            {"local_complexity": [0.5], "local_complexity_total": 0.5, "local_complexity_error": 0.5},
+            {
+                "local_complexity": [0.5],
+                "local_complexity_layer_error": [0.5],
+                "local_complexity_total": 0.5,
+                "local_complexity_error": 0.5,
+            },
         )
         both = ComplexityOptions(vertices=2, radius=(0.5, 1.5), form=form)
         yield (
@@ -146,6 +170,7 @@ def truth() -> Iterator[tuple[Any, ...]]:
             view,
             {
                 "local_complexity": [0.5, 2.0],
+                "local_complexity_layer_error": [0.5, 0.0],
                 "local_complexity_total": [0.5, 2.0],
                 "local_complexity_error": [0.5, 0.0],
             },

@@ -8,14 +8,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from epochal.core.tensors.precision import wide
 from epochal.core.tensors.probe import probe
 from epochal.core.tensors.tap import Tap
 from epochal.core.tensors.view import GivenView, View
 from epochal.core.values.errors import UserError
 from epochal.core.values.options import Options
+from epochal.probes.complexity.look import Sites
 from epochal.probes.complexity.segment import segment_changes
 from epochal.probes.complexity.space import Where, space_of
+from epochal.probes.complexity.spread import error_of_mean
 
 
 class SegmentOptions(Options):
@@ -25,14 +26,21 @@ class SegmentOptions(Options):
     pairs: int = Field(default=256, ge=1, description="segments; each has two examples of its own")
     points: int = Field(default=200, ge=2, le=100_000, description="on a segment, its ends among them")
     logits: bool = Field(default=False, description="count the outputs as one more layer")
+    sites: Sites = ()
 
 
 def _labels(options: SegmentOptions, view: View) -> Mapping[str, Sequence[str]]:
-    return {"segment_density": list(space_of(view, options.split, 1).look.layers(options.logits))}
+    layers = space_of(view, options.split, 1).look.layers(options.logits, options.sites)
+    return dict.fromkeys(("segment_density", "segment_density_layer_error"), tuple(layers))
 
 
 @probe(
-    columns={"segment_density": 1, "segment_density_total": 0, "segment_density_error": 0},
+    columns={
+        "segment_density": 1,
+        "segment_density_layer_error": 1,
+        "segment_density_total": 0,
+        "segment_density_error": 0,
+    },
     unit="units per unit of input",
     low=0.0,
     high=math.inf,
@@ -46,24 +54,23 @@ def segment_density(options: SegmentOptions, view: View) -> dict[str, Tensor]:
 
     For networks of piecewise linear units it is the number of region boundaries that a segment crosses, exact
     once no unit changes twice between neighbouring points; a coarser grid counts too few, never too many.
-    ``segment_density_error`` is the standard error of the total over segments (each has examples of its own).
-    NaN where two examples coincide or the network is not finite. Tokens are moved in their embedding.
+    ``segment_density_error`` is the standard error of the total over segments (each has examples of its own),
+    ``segment_density_layer_error`` that of each layer. NaN where two examples coincide or the network is not
+    finite. Tokens are moved in their embedding. What is counted, and what ``sites`` counts instead, is as in
+    `local_complexity`.
     """
     space = space_of(view, options.split, 2 * options.pairs)
-    pairs = len(space.points) // 2
-    if not pairs:
+    if space.number < 2:
         raise UserError(f"split={options.split} has one example; a segment needs two")
-    starts, ends = space.points[: 2 * pairs : 2], space.points[1 : 2 * pairs : 2]
-    changes = segment_changes(space, starts, ends, points=options.points, logits=options.logits)
-    exact = wide(space.points.device)
-    length = torch.linalg.vector_norm((ends - starts).to(exact), dim=-1)
-    density = changes.to(exact) / torch.where(length == 0, math.nan, length)
+    layers = space.look.layers(options.logits, options.sites)
+    changes, length = segment_changes(space, points=options.points, layers=layers)
+    density = changes.to(length.dtype) / torch.where(length == 0, math.nan, length)
     total = density.sum(0)
-    spread = total.std() if pairs > 1 else torch.full_like(total[0], math.nan)
     return {
         "segment_density": density.mean(-1),
+        "segment_density_layer_error": error_of_mean(density),
         "segment_density_total": total.mean(),
-        "segment_density_error": spread / math.sqrt(pairs),
+        "segment_density_error": error_of_mean(total),
     }
 
 
@@ -83,6 +90,7 @@ def truth() -> Iterator[tuple[Any, ...]]:
         view,
         {
             "segment_density": [mean],
+            "segment_density_layer_error": [half],
             "segment_density_total": mean,
             "segment_density_error": half,
         },

@@ -9,6 +9,9 @@ from epochal.report.reading import RunLike
 
 NAME = "local_complexity"
 TOTAL = "local_complexity_total"
+ERROR = "local_complexity_error"
+"""Of the total."""
+LAYER_ERROR = "local_complexity_layer_error"
 USUAL_RADIUS = (0.005,)
 
 

@@ -58,6 +58,10 @@ class View(Protocol):
         """So many random examples of a split, all of it where it has no more; the same ones at each step."""
         ...
 
+    def drawn_places(self, split: Split, count: int) -> Int64[Tensor, " B"]:
+        """Where :meth:`drawn` finds them, for :meth:`examples`: to have some of many at a time."""
+        ...
+
     def logits(self, split: Split) -> Float[Tensor, "N *T C"]: ...
 
     def targets(self, split: Split) -> Int64[Tensor, "N *T"]:
@@ -186,7 +190,10 @@ class GivenView:
 
     def drawn(self, split: Split, count: int) -> Batch:
         """The first ones."""
-        return self.examples(split, torch.arange(min(count, self.size(split))))
+        return self.examples(split, self.drawn_places(split, count))
+
+    def drawn_places(self, split: Split, count: int) -> Int64[Tensor, " B"]:
+        return torch.arange(min(count, self.size(split)))
 
     def logits(self, split: Split) -> Float[Tensor, "N *T C"]:
         return torch.as_tensor(self.given_logits[split])

@@ -55,19 +55,16 @@ SHORTCUT = {
 }
 """What the source's two presets share. It measures the penalty on training images, as ``irm`` does; that of
 held-out ones, and of environments that differ in nothing, stand beside it."""
-COMPLEXITY = {
-    "train": "local_complexity",
-    "val": "local_complexity@val",
-    "random": "local_complexity@random",
-}
-COMPLEXITY_PROBES = ",".join(COMPLEXITY.values())
+COMPLEXITY_LABELS = {"train": "", "val": "@val", "random": "@random"}
+"""Points of local complexity, and the label of the probe that measures there."""
+COMPLEXITY_PROBES = ",".join(f"local_complexity{label}" for label in COMPLEXITY_LABELS.values())
 
 
 def complexity_of(**options: object) -> dict[str, object]:
     """The published form of local complexity on training, validation and random points."""
     return {
-        f"probe_options.{probe}.{name}": value
-        for split, probe in COMPLEXITY.items()
+        f"probe_options.local_complexity{label}.{name}": value
+        for split, label in COMPLEXITY_LABELS.items()
         for name, value in {"split": split, "form": "published", **options}.items()
     }
 

@@ -74,4 +74,4 @@ def _normals(keys: Key, count: int) -> Float[Tensor, "B N"]:
     half = parts.shape[-1] // 2
     angle = parts[:, :pairs].mul(math.pi * 2.0**-15)
     radius = parts[:, half : half + pairs].add(2.0**15 + 0.5).mul_(2.0**-16).log_().mul_(-2.0).sqrt_()
-    return torch.cat([radius * angle.cos(), radius * angle.sin()], -1)[:, :count]
+    return torch.cat([angle.cos().mul_(radius), angle.sin().mul_(radius)], -1)[:, :count]

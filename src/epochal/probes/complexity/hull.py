@@ -1,13 +1,14 @@
 """Units whose sign changes between the vertices of a cross-polytope around each example."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from epochal.core.tensors.tap import Linear, Tap
+from epochal.core.tensors.tap import Linear
+from epochal.probes.complexity.look import LOGITS, listening
 from epochal.probes.complexity.space import Space
 
 MOST_NUMBERS = 2**20
@@ -18,29 +19,38 @@ Frames = Callable[[int, int], Float[Tensor, "B P d"]]
 
 
 def hull_counts(
-    space: Space, frames: Frames, *, vertices: int, radii: Sequence[float], logits: bool
+    space: Space, frames: Frames, *, vertices: int, radii: Sequence[float], layers: Mapping[str, int]
 ) -> Float[Tensor, "R L N"]:
     """How many units of each layer are cut, per radius and example; NaN where a layer is not finite.
+
+    ``layers`` are names and numbers of units, as `Look.layers` gives them.
 
     The vertices are ``x +- r v_p``; a unit is cut unless it is positive at all, negative at all, or zero at
     all of them. All radii go through the network together, a bounded number of examples at a time.
     """
     look = space.look
-    layers = look.layers(logits)
-    widest = max(*look.units.values(), look.logits, 0 if look.has_entry else space.points.shape[-1])
+    inputs_width = 0 if look.has_entry else space.dimensions
+    widest = max(*look.units.values(), *layers.values(), look.logits, inputs_width)
     rows = max(1, MOST_NUMBERS // (len(radii) * vertices * widest))
     found = []
-    for first in range(0, len(space.points), rows):
-        points = space.points[first : first + rows]
-        hull = _Hull(points=points, frames=frames(first, first + len(points)), radii=tuple(radii))
-        # The first linear map is done by the hull where the network lets it, for as many rows as it gives.
-        number = len(radii) * vertices * len(points)
-        inputs = points[:1].expand(number, -1) if look.has_entry else hull.spread(points, hull.directions)
-        answer = space.forward(inputs, Tap(watch=hull.count, entry=hull.enter if look.has_entry else None))
-        if logits:
-            hull.count("logits", answer)
-        found.append(torch.stack([hull.counts[layer] for layer in layers], 1))
-    return torch.cat(found, -1)
+    for start, block in space.blocks():
+        pieces = []
+        for place, points in enumerate(block.split(rows)):
+            first = start + place * rows
+            hull = _Hull(points=points, frames=frames(first, first + len(points)), radii=tuple(radii))
+            # The first linear map is done by the hull where the network lets it, for as many rows as it
+            # gives.
+            number = len(radii) * vertices * len(points)
+            inputs = points[:1].expand(number, -1) if look.has_entry else hull.spread(points, hull.directions)
+            tap = listening(layers, hull.count, entry=hull.enter if look.has_entry else None)
+            answer = space.forward(inputs, tap)
+            if LOGITS in layers:
+                hull.count(LOGITS, answer)
+            pieces.append(torch.stack([hull.counts[layer] for layer in layers], 1))
+        found.append(torch.cat(pieces, -1))
+    counts = torch.cat(found, -1)
+    # Elsewhere the hull would have moved what the first map does not get, or told of what it no longer is.
+    return torch.where(look.is_entered, counts, torch.nan) if look.has_entry else counts
 
 
 @dataclass(kw_only=True, eq=False)
@@ -81,13 +91,15 @@ class _Hull:
     def count(self, layer: str, value: Tensor) -> None:
         if value is self.entered and self.base is not None and self.reach is not None:
             # In closed form: cut iff |W x + b| < r max_p |W v_p|.
-            reach = torch.stack([radius * self.reach for radius in self.radii])
+            radii = torch.tensor(self.radii, dtype=self.reach.dtype, device=self.reach.device)
+            reach = radii.reshape(-1, *[1] * self.reach.ndim) * self.reach
             low, high = self.base - reach, self.base + reach
         else:
             seen = value.unflatten(0, (len(self.radii), -1, len(self.points)))
             # Not aminmax: on a leading axis it takes ten times as long as both together.
             low, high = seen.amin(1), seen.amax(1)
-        width = high - low
-        cut = ((low <= 0) & (high >= 0) & (width != 0)).flatten(2).sum(-1).to(self.points.dtype)
-        cut = torch.where(width.isfinite().flatten(2).all(-1), cut, torch.nan)
+        # Signs differ where low < 0 < high, or where one of them alone is 0: zero is a sign of its own.
+        cut = (low.sign() != high.sign()).flatten(2).sum(-1).to(self.points.dtype)
+        # A width is never negative: its maximum is not finite where any is not, at a fifth of the passes.
+        cut = torch.where((high - low).flatten(2).amax(-1).isfinite(), cut, torch.nan)
         self.counts[layer] = self.counts[layer] + cut if layer in self.counts else cut

@@ -12,11 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from epochal.core.values.study import Arm
+from epochal.experiments.images.presets import COMPLEXITY_LABELS, COMPLEXITY_PROBES
 
 SEEDS, QUICK = "100:105", "70:76"
-SPLITS = {"train": "", "val": "@val", "random": "@random"}
-"""Points of local complexity, and the label of the probe that measures there."""
-COMPLEXITY_PROBES = ",".join(f"local_complexity{label}" for label in SPLITS.values())
 IMAGE_PROBES = f"loss,accuracy,weight_norm,robust_accuracy,llc,hessian,{COMPLEXITY_PROBES}"
 TOKEN_PROBES = "loss,accuracy,weight_norm,llc,hessian,local_complexity,local_complexity@val"
 
@@ -26,7 +24,7 @@ def options(**given: object) -> dict[str, object]:
     made: dict[str, object] = {}
     for name, value in given.items():
         probe, _, option = name.partition("__")
-        labels = list(SPLITS.values()) if probe == "local_complexity" else [""]
+        labels = list(COMPLEXITY_LABELS.values()) if probe == "local_complexity" else [""]
         made |= {f"probe_options.{probe}{label}.{option}": value for label in labels}
     return made
 
@@ -105,7 +103,9 @@ SMALL_RESNET: Mapping[str, object] = {
 """The full form's network at a quarter of its width: the MLP has no place for batch norm. Neither the
 coefficient nor the Hessian, which would take most of the time."""
 
-SPLIT_OPTIONS = {f"probe_options.local_complexity{label}.split": split for split, label in SPLITS.items()}
+SPLIT_OPTIONS = {
+    f"probe_options.local_complexity{label}.split": split for split, label in COMPLEXITY_LABELS.items()
+}
 
 ARMS: Mapping[str, Arm] = {
     "resnet": resnet(),

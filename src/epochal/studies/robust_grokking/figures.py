@@ -6,7 +6,8 @@ import numpy as np
 
 from epochal.core.values.figure import Axis, Cell, Colour, FigureSpec, Layer, Panel, Table
 from epochal.core.values.study_runs import ArmRuns, StudyRuns
-from epochal.studies.robust_grokking.arms import COURSES, SPLITS
+from epochal.experiments.images.presets import COMPLEXITY_LABELS
+from epochal.studies.robust_grokking.arms import COURSES
 from epochal.studies.robust_grokking.coefficient import settled_curve
 from epochal.studies.robust_grokking.curves import Array, curve, has
 from epochal.studies.robust_grokking.phases import TOTAL
@@ -57,7 +58,7 @@ def _curves(kind: str, role: str) -> list[tuple[str, str]]:
         case "accuracy":
             return [(course.words[0], course.first), (course.words[1], course.then)]
         case "complexity":
-            return [(f"{split} points", TOTAL + label) for split, label in SPLITS.items()]
+            return [(f"{split} points", TOTAL + label) for split, label in COMPLEXITY_LABELS.items()]
         case _:
             return [("LLC, settled", "llc")]
 

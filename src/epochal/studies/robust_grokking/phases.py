@@ -9,7 +9,8 @@ from epochal.analysis.runs.coupling import coupling
 from epochal.analysis.runs.same_time import same_time
 from epochal.core.values.finding import Finding
 from epochal.core.values.study_runs import MemberRun, StudyRuns
-from epochal.studies.robust_grokking.arms import COURSES, NORMS, SPLITS
+from epochal.experiments.images.presets import COMPLEXITY_LABELS
+from epochal.studies.robust_grokking.arms import COURSES, NORMS
 from epochal.studies.robust_grokking.claims import FEWEST, above, unknown
 from epochal.studies.robust_grokking.curves import Array, between, curve, has
 from epochal.studies.robust_grokking.robustness import rises
@@ -46,7 +47,7 @@ def phases(steps: Array, values: Array) -> Phases:
 
 def of_run(run: MemberRun, split: str) -> Phases | None:
     """None where fewer than four positive records leave nothing to look for."""
-    steps, values = curve(run, TOTAL + SPLITS[split])
+    steps, values = curve(run, TOTAL + COMPLEXITY_LABELS[split])
     positive = values > 0
     return phases(steps[positive], values[positive]) if positive.sum() >= 4 else None
 
@@ -54,8 +55,8 @@ def of_run(run: MemberRun, split: str) -> Phases | None:
 def three_phases(runs: StudyRuns, role: str) -> list[Finding]:
     """For each kind of points: the smallest of the three changes, as a factor, by t over seeds."""
     made, factor = [], runs.margin("phase")
-    for split in SPLITS:
-        members = [run for run in runs[role].runs if has(run, TOTAL + SPLITS[split])]
+    for split in COMPLEXITY_LABELS:
+        members = [run for run in runs[role].runs if has(run, TOTAL + COMPLEXITY_LABELS[split])]
         found = [one for run in members if (one := of_run(run, split)) is not None]
         if not members:
             continue
