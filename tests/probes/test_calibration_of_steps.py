@@ -13,7 +13,8 @@ from epochal.analysis.chains.chain_mixing import mean_error
 from epochal.core.values.errors import UserError
 from epochal.probes.learning_coefficient.calibration import calibrate
 from epochal.probes.learning_coefficient.potential import NetworkLoss
-from epochal.probes.learning_coefficient.sampling import Settings, coefficient
+from epochal.probes.learning_coefficient.sampling import coefficient
+from epochal.probes.learning_coefficient.settings import Settings
 from epochal.probes.learning_coefficient.step_choice import chosen_step
 
 F64 = torch.float64

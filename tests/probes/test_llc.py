@@ -14,13 +14,14 @@ from epochal.analysis.chains.verdict import reasons_of_row
 from epochal.core.tensors import random
 from epochal.core.tensors.view import GivenView
 from epochal.core.values.errors import UserError
+from epochal.probes.learning_coefficient.along import estimates_along
 from epochal.probes.learning_coefficient.calibration import calibrate
 from epochal.probes.learning_coefficient.curvature import hessian_product, hutchinson, lanczos
 from epochal.probes.learning_coefficient.module import Bound
 from epochal.probes.learning_coefficient.potential import NetworkLoss, batched
-from epochal.probes.learning_coefficient.sampling import Settings
+from epochal.probes.learning_coefficient.settings import Settings
 from epochal.probes.learning_coefficient.stacked import stacked_slope
-from epochal.probes.llc import CoefficientOptions, estimate_of, llc
+from epochal.probes.llc import CoefficientOptions, llc, settings_of
 
 GENERATOR = torch.Generator().manual_seed(0)
 INPUTS = torch.randn(600, 12, generator=GENERATOR, dtype=torch.float64)
@@ -263,7 +264,7 @@ def test_columns_tell_the_reasons_of_the_estimate(changes: dict[str, Any]) -> No
         **({"n_beta": 100.0, "gamma": 20.0, "draws": 400, "step_size": 5e-4} | changes)
     )
     found = llc.configured(options).measure(quadratic_view())
-    estimate = estimate_of(options, quadratic_view())
+    (estimate,) = estimates_along([quadratic_view()], settings_of(options, quadratic_view()), ())
     assert estimate is not None
     told = [why for why in estimate.reasons if "diverged at step" not in why]
     row = {name: float(value) for name, value in found.items() if value.ndim == 0}

@@ -11,18 +11,15 @@ from epochal.analysis.chains.learning_coefficient import HIGHEST_STEP_BIAS, Esti
 from epochal.analysis.chains.verdict import is_negative
 from epochal.core.values.errors import UserError
 from epochal.probes.learning_coefficient.effort import Effort, Progress, silent
+from epochal.probes.learning_coefficient.first_steps import SETTLING, settling
 from epochal.probes.learning_coefficient.potential import NetworkLoss
-from epochal.probes.learning_coefficient.sampling import (
-    SETTLING,
-    Settings,
-    coefficient,
-    settling,
-)
+from epochal.probes.learning_coefficient.sampling import coefficient
+from epochal.probes.learning_coefficient.settings import Settings
 from epochal.probes.learning_coefficient.soundings import (
     BETAS,
     MAP_CHAINS,
-    acceptance_of,
     curvature_of,
+    mala_acceptances,
     map_of,
     prior_curvature,
     ran_away,
@@ -147,7 +144,7 @@ def accepted_steps(
     while True:
         middle = asked.step_size or steps[len(steps) // 2]
         gamma = settling(middle, settings) if asked.gamma is None else asked.gamma
-        accepted = acceptance_of(loss, flat, replace(settings, gamma=gamma), steps)
+        accepted = mala_acceptances(loss, flat, replace(settings, gamma=gamma), steps)
         rate = accepted[len(steps) // 2]["acceptance"]
         if asked.step_size or rate >= ACCEPTANCE or steps[0] * RETREAT < least:
             return steps, gamma, accepted, why

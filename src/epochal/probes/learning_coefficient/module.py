@@ -15,7 +15,8 @@ from epochal.core.values.errors import UserError
 from epochal.probes.learning_coefficient.data import as_tensors, pick
 from epochal.probes.learning_coefficient.potential import NetworkLoss, RowsSlope
 from epochal.probes.learning_coefficient.restriction import restriction
-from epochal.probes.learning_coefficient.sampling import Settings, coefficient
+from epochal.probes.learning_coefficient.sampling import coefficient
+from epochal.probes.learning_coefficient.settings import Settings
 from epochal.probes.learning_coefficient.stacked import stacked_slope
 
 OF_MODEL = ("model", "module", "net", "network")
