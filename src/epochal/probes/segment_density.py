@@ -52,7 +52,7 @@ def segment_density(options: SegmentOptions, view: View) -> dict[str, Tensor]:
     space = space_of(view, options.split, 2 * options.pairs)
     pairs = len(space.points) // 2
     if not pairs:
-        raise UserError(f"split={options.split} has one example; a segment needs two")
+        raise UserError(f"split={options.split} has one example, a segment needs two: give another split")
     starts, ends = space.points[: 2 * pairs : 2], space.points[1 : 2 * pairs : 2]
     changes = segment_changes(space, starts, ends, points=options.points, logits=options.logits)
     exact = wide(space.points.device)
