@@ -91,6 +91,13 @@ def test_the_chosen_step_on_a_quadratic_adds_no_more_than_is_tolerated() -> None
     given = calibrate(bowl(), at, Settings(draws=400, n_beta=80.0, gamma=2.0, step_size=2e-3))
     assert given.settings.step_size == 2e-3 and not given.estimate.equilibrated
     assert any("too high, above 3.0%: take sampler=mala" in reason for reason in given.estimate.reasons)
+    long = calibrate(bowl(), at, Settings(draws=400, chains=16, n_beta=80.0, gamma=2.0, step_size=3e-3))
+    assert not any("doubled" in reason for reason in long.reasons), "more draws do not shorten a step"
+    assert long.settings.draws == 400 and long.estimate.step_bias and long.estimate.step_bias > 0.1
+    assert any(
+        "0.003 is at fault, which more draws do not mend: leave out step_size=" in reason
+        for reason in long.reasons
+    )
     exact = calibrate(bowl(), at, Settings(draws=400, n_beta=80.0, gamma=2.0, step_size=2e-3, sampler="mala"))
     assert exact.estimate.step_bias is None and "accepted or rejected" in exact.reasons[-1]
     with pytest.raises(UserError, match=r"tolerance=3 is outside \(0, 1\)"):
