@@ -7,9 +7,9 @@ import pytest
 
 from epochal.api import load
 from epochal.launch.member_view import view_of
+from epochal.probes.learning_coefficient.along import loss_of
 from epochal.probes.learning_coefficient.influence import influences_at
-from epochal.probes.learning_coefficient.sampling import Settings
-from epochal.probes.llc import loss_of
+from epochal.probes.learning_coefficient.settings import Settings
 from tests.cli.conftest import TINY, Call, Have
 
 SNAPSHOTS = (*TINY, "snapshot_every=10", "model=mlp", "depth=1", "seed=0:2")

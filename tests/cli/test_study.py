@@ -3,10 +3,14 @@
 import json
 import os
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from epochal.launch import plan as planning
 from epochal.launch.watching import live
 from epochal.launch.watching.listener import Silent, Start
 from tests.cli.conftest import Call
@@ -52,6 +56,26 @@ def test_an_arm_that_lacks_its_data_is_told_in_one_line(
     assert ended.code == 0 and said in ended.out and ended.err.startswith(said)
     rows = json.loads(call("study", f"{path}:tiny", "--quick", "--json").out)
     assert [row["claim"] for row in rows] == ["slow learns", "fast learns"]
+
+
+def test_a_plan_says_which_arm_it_times(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+
+    @contextmanager
+    def waiting() -> Iterator[Callable[[str, int, int], None]]:
+        yield lambda *told: seen.append(told)
+
+    def plan(*arguments: Any) -> Any:
+        seen.append("timed")
+        return whole(*arguments)
+
+    whole = planning.plan
+    monkeypatch.setattr("epochal.cli.study.waiting", waiting)
+    monkeypatch.setattr(planning, "plan", plan)
+    monkeypatch.setattr(planning, "TIMED_SECONDS", 0)
+    ended = call("study", write(tmp_path), "--quick", "--plan")
+    assert ended.code == 0 and "nothing was trained" in ended.out
+    assert seen == [("timing slow", 0, 2), "timed", ("timing fast", 1, 2), "timed"]
 
 
 @pytest.mark.usefixtures("without_pages")

@@ -8,6 +8,7 @@ import pytest
 
 import epochal
 from epochal.core.values.errors import UserError
+from epochal.launch.measuring import measure_snapshots, measurement
 from epochal.store.run import Run
 
 SETTINGS: dict[str, Any] = {
@@ -135,6 +136,48 @@ def test_what_was_measured_before_an_interruption_is_kept(run: Run, monkeypatch:
     assert run.probes["rows"].to_list() == [6]
     monkeypatch.setattr(measuring, "measure", whole)
     assert run.probe("loss", progress=False).height == 18
+
+
+def test_snapshots_that_are_measured_together_are_kept_and_not_measured_again(
+    run: Run, monkeypatch: Any
+) -> None:
+    """Two at a time: stopped in the last group of the second member, all before it stay."""
+    from epochal.probes import llc as probe
+
+    sizes: list[int] = []
+
+    def thrice(views: Any, *arguments: Any) -> Any:
+        if len(sizes) == 3:
+            raise KeyboardInterrupt
+        sizes.append(len(views))
+        return whole(views, *arguments)
+
+    sampling: dict[str, Any] = {
+        "draws": 20,
+        "burn_in": 0,
+        "chains": 2,
+        "step_size": 1e-4,
+        "gamma": 10.0,
+        "members": [0, 1],
+    }
+    whole, run, seen = vars(probe)["estimates_along"], fresh(run), []
+    monkeypatch.setattr(probe, "num_at_once", lambda *_: 2)
+    monkeypatch.setattr(probe, "estimates_along", thrice)
+    with pytest.raises(KeyboardInterrupt):
+        run.probe("llc", progress=False, **sampling)
+    assert sizes == [2, 1, 2] and run.probes["rows"].to_list() == [5]
+    monkeypatch.setattr(probe, "estimates_along", whole)
+    measured = measurement(run, "llc", {key: of for key, of in sampling.items() if key != "members"})
+    table = measure_snapshots(run, measured, members=[0, 1], progress=lambda *done: seen.append(done))
+    assert seen == [(1, 1)] and table.select("member", "step").rows() == [
+        (member, step) for member in (0, 1) for step in (0, 10, 20)
+    ]
+    # Whatever was sampled beside it, and when: changes between snapshots are those of one call.
+    again = fresh(run).probe("llc", progress=False, **sampling)
+    for column in ("llc", "llc_change"):
+        assert again[column].drop_nulls().to_list() == pytest.approx(
+            table[column].drop_nulls().to_list(), rel=1e-3
+        )
 
 
 @pytest.mark.usefixtures("without_pages")

@@ -10,7 +10,7 @@ from torch import Tensor
 from epochal.probes.learning_coefficient import calibration, soundings
 from epochal.probes.learning_coefficient.calibration import calibrate, stronger
 from epochal.probes.learning_coefficient.potential import NetworkLoss
-from epochal.probes.learning_coefficient.sampling import Settings
+from epochal.probes.learning_coefficient.settings import Settings
 from epochal.probes.learning_coefficient.step_choice import chosen_step
 from epochal.store.calibration import calibrated, write_calibration
 from tests.report.runs import short_run

@@ -13,7 +13,8 @@ from epochal.analysis.chains.chain_mixing import mean_error
 from epochal.core.values.errors import UserError
 from epochal.probes.learning_coefficient.calibration import calibrate
 from epochal.probes.learning_coefficient.potential import NetworkLoss
-from epochal.probes.learning_coefficient.sampling import Settings, coefficient
+from epochal.probes.learning_coefficient.sampling import coefficient
+from epochal.probes.learning_coefficient.settings import Settings
 from epochal.probes.learning_coefficient.step_choice import chosen_step
 
 F64 = torch.float64
@@ -90,6 +91,13 @@ def test_the_chosen_step_on_a_quadratic_adds_no_more_than_is_tolerated() -> None
     given = calibrate(bowl(), at, Settings(draws=400, n_beta=80.0, gamma=2.0, step_size=2e-3))
     assert given.settings.step_size == 2e-3 and not given.estimate.equilibrated
     assert any("too high, above 3.0%: take sampler=mala" in reason for reason in given.estimate.reasons)
+    long = calibrate(bowl(), at, Settings(draws=400, chains=16, n_beta=80.0, gamma=2.0, step_size=3e-3))
+    assert not any("doubled" in reason for reason in long.reasons), "more draws do not shorten a step"
+    assert long.settings.draws == 400 and long.estimate.step_bias and long.estimate.step_bias > 0.1
+    assert any(
+        "0.003 is at fault, which more draws do not mend: leave out step_size=" in reason
+        for reason in long.reasons
+    )
     exact = calibrate(bowl(), at, Settings(draws=400, n_beta=80.0, gamma=2.0, step_size=2e-3, sampler="mala"))
     assert exact.estimate.step_bias is None and "accepted or rejected" in exact.reasons[-1]
     with pytest.raises(UserError, match=r"tolerance=3 is outside \(0, 1\)"):

@@ -14,13 +14,14 @@ from epochal.analysis.chains.verdict import reasons_of_row
 from epochal.core.tensors import random
 from epochal.core.tensors.view import GivenView
 from epochal.core.values.errors import UserError
+from epochal.probes.learning_coefficient.along import estimates_along
 from epochal.probes.learning_coefficient.calibration import calibrate
 from epochal.probes.learning_coefficient.curvature import hessian_product, hutchinson, lanczos
-from epochal.probes.learning_coefficient.module import Bound
+from epochal.probes.learning_coefficient.module import Bound, problem
 from epochal.probes.learning_coefficient.potential import NetworkLoss, batched
-from epochal.probes.learning_coefficient.sampling import Settings
+from epochal.probes.learning_coefficient.settings import Settings
 from epochal.probes.learning_coefficient.stacked import stacked_slope
-from epochal.probes.llc import CoefficientOptions, estimate_of, llc
+from epochal.probes.llc import CoefficientOptions, llc, settings_of
 
 GENERATOR = torch.Generator().manual_seed(0)
 INPUTS = torch.randn(600, 12, generator=GENERATOR, dtype=torch.float64)
@@ -146,6 +147,34 @@ def test_own_and_shared_batches() -> None:
     assert abs(own[0] - own[1]).max() > 1 and abs(shared[0] - shared[1]).max() < 0.1
 
 
+def entropy_of_batch(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Neither mean nor sum: copies of examples add log 2 each time."""
+    return outputs.logsumexp((0, 1))
+
+
+@pytest.mark.parametrize(
+    ("loss", "is_sum"),
+    [
+        (nn.MSELoss(reduction="sum"), True),
+        (lambda outputs, targets: half_square(outputs, targets) * len(outputs) / 256, True),
+        (lambda outputs, targets: F.mse_loss(outputs, targets, reduction="sum") + 1e2, True),
+        (lambda model, batch: F.mse_loss(model(batch[0]), batch[1], reduction="sum"), True),
+        (nn.MSELoss(), False),
+        (lambda outputs, targets: half_square(outputs, targets) + 1e2, False),
+        (entropy_of_batch, False),
+        (lambda outputs, targets: 0 * outputs.sum(), False),
+    ],
+)
+def test_a_loss_that_sums_is_refused_also_where_it_is_zero(loss: Any, is_sum: bool) -> None:
+    model, data = least_squares()  # at its minimum
+    if not is_sum:
+        problem(model, loss, data)
+        return
+    with pytest.raises(UserError, match=r"the loss sums over examples .*reduction='mean'") as told:
+        problem(model, loss, data)
+    assert len(str(told.value).splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -263,7 +292,7 @@ def test_columns_tell_the_reasons_of_the_estimate(changes: dict[str, Any]) -> No
         **({"n_beta": 100.0, "gamma": 20.0, "draws": 400, "step_size": 5e-4} | changes)
     )
     found = llc.configured(options).measure(quadratic_view())
-    estimate = estimate_of(options, quadratic_view())
+    (estimate,) = estimates_along([quadratic_view()], settings_of(options, quadratic_view()), ())
     assert estimate is not None
     told = [why for why in estimate.reasons if "diverged at step" not in why]
     row = {name: float(value) for name, value in found.items() if value.ndim == 0}

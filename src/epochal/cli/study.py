@@ -16,6 +16,7 @@ from epochal.cli.app import (
     print_table,
     settings_of,
 )
+from epochal.cli.waiting import waiting
 from epochal.core.values.errors import UserError
 
 if TYPE_CHECKING:
@@ -146,7 +147,11 @@ def _show_plan(made: "StudyPlan", as_json: bool) -> None:
     from epochal import listings
     from epochal.launch.plan import plan
 
-    plans = [(batch, plan(batch.experiment, batch.request)) for batch in made.batches]
+    plans = []
+    with waiting() as tell:
+        for number, batch in enumerate(made.batches):
+            tell(f"timing {batch.role}", number, len(made.batches))
+            plans.append((batch, plan(batch.experiment, batch.request)))
     rows = [
         {"arm": batch.role, "look": batch.look, **row}
         for batch, planned in plans

@@ -19,6 +19,7 @@ from epochal.cli.app import (
     settings_of,
 )
 from epochal.cli.background import start_detached
+from epochal.cli.waiting import waiting
 from epochal.core.values.errors import UserError
 
 DetachOption = Annotated[
@@ -88,7 +89,10 @@ def _show_plan(experiment: str, words: Sequence[str], runs: Path | None, as_json
 
     settings, preset = settings_of(words)
     found, preset = catalog.named(experiment, preset)
-    made = plan(found, api.request(found, settings, preset, api.runs_folder(runs)))
+    request = api.request(found, settings, preset, api.runs_folder(runs))
+    with waiting() as tell:
+        tell("timing updates", 0, 0)
+        made = plan(found, request)
     print_table(listings.packs(made), as_json)
     if not as_json:
         typer.echo(listings.plan_summary(made))

@@ -48,6 +48,8 @@ class LiveView:
         self.memory = memory
         self._state = dict(objective)
         self._program = program
+        self._moment: int | Tensor = step  # what random numbers of the loss depend on
+        self._packed_buffers = buffers
         self._orders = dict(orders)
         self._last_update = last_update
         self._passage: Passage | None = None
@@ -136,6 +138,25 @@ class LiveView:
             lambda inputs: self._program.network(params, self._buffers, inputs, SILENT), batch
         )
 
+    @property
+    def surroundings(self) -> Mapping[str, Tensor]:
+        step = torch.tensor(self.step, device=torch.as_tensor(self.fields["seed"]).device)
+        return {
+            "step": step,
+            "buffers": self._packed_buffers,
+            **{f"objective.{name}": value for name, value in self._state.items()},
+        }
+
+    def amid(self, surroundings: Mapping[str, Tensor]) -> "LiveView":
+        moved = LiveView(
+            self._program, step=self.step, flat=self.flat, buffers=surroundings["buffers"],
+            initial=self.initial, fields=self.fields, memory=self.memory,
+            objective={name: surroundings[f"objective.{name}"] for name in self._state},
+        )  # fmt: skip
+        moved._moment = surroundings["step"]
+        moved._orders = self._orders  # the splits are the member's at every step
+        return moved
+
     def last_update(self) -> Float[Tensor, " P"]:
         if self.step == 0:
             return torch.zeros_like(self.flat)
@@ -182,7 +203,7 @@ class LiveView:
         return pieces
 
     def _batch(self, index: Int64[Tensor, " B"]) -> Batch:
-        key = random.key(self.fields["seed"], "probe", self.step)
+        key = random.key(self.fields["seed"], "probe", self._moment)
         return self._program.task.batch(index, self.fields, key)
 
     def loss_gradient(self, split: Split) -> Float[Tensor, " P"]:
@@ -213,7 +234,7 @@ class LiveView:
 
     def credit(self, batch: Batch) -> Mapping[str, Float[Tensor, "B ..."]]:
         """What the rule tells each site, per example (:func:`epochal.core.tensors.rule.credit_at_sites`)."""
-        program, key = self._program, random.key(self.fields["seed"], "probe", self.step)
+        program, key = self._program, random.key(self.fields["seed"], "probe", self._moment)
         is_passed = self._passage is not None and self._passage.batch is batch
         known = self.passage().logits if is_passed else None
         lesson = Lesson(
@@ -261,6 +282,6 @@ class LiveView:
         return gradient
 
     def _objective(self, logits_fn: Callable[[Tensor], Tensor], batch: Batch) -> Float[Tensor, ""]:
-        key = random.key(self.fields["seed"], "probe", self.step)
+        key = random.key(self.fields["seed"], "probe", self._moment)
         value, _ = self._program.objective(logits_fn, batch, self.fields, self._state, key)
         return value

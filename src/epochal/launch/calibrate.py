@@ -8,10 +8,11 @@ from epochal.analysis.chains.learning_coefficient import HIGHEST_STEP_BIAS
 from epochal.core.values.errors import UserError
 from epochal.core.values.options import parse_options
 from epochal.launch.member_view import view_of
+from epochal.probes.learning_coefficient.along import loss_of
 from epochal.probes.learning_coefficient.calibration import Calibration, calibrate
 from epochal.probes.learning_coefficient.effort import Progress, silent
-from epochal.probes.learning_coefficient.sampling import Settings
-from epochal.probes.llc import CoefficientOptions, loss_of
+from epochal.probes.learning_coefficient.settings import Settings
+from epochal.probes.llc import CoefficientOptions
 from epochal.store.calibration import OPTIONS, write_calibration
 from epochal.store.run import Run
 

@@ -1,7 +1,7 @@
 """Measures stored snapshots with a probe, as training would have, and keeps the table in the run."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,11 +24,13 @@ from epochal.experiments.probes import load_probe
 from epochal.experiments.restore import member_spec, program_of
 from epochal.launch.execute import declared
 from epochal.launch.numerics import steady
+from epochal.launch.stored_population import population_at
+from epochal.launch.trajectory import Values, along_members
 from epochal.store.calibration import calibrated
 from epochal.store.probe_tables import KEYS, Kept, ProbeTable, store_code
 from epochal.store.run import Run
 from epochal.store.schema import polars_schema
-from epochal.store.snapshots import load_snapshot, members_at, packs_at
+from epochal.store.snapshots import members_at, packs_at
 
 Progress = Callable[[int, int], None]
 
@@ -87,8 +89,9 @@ def measure_snapshots(
     """The table of these members and steps (by default all that have a snapshot).
 
     What is in the table already is not measured again. A pack is measured whole, with the values that
-    training would have recorded, bit for bit; a part of it agrees to rounding. Members that had diverged have
-    no row. Interrupted, it keeps what it has.
+    training would have recorded, bit for bit; a part of it agrees to rounding, and so do probes that measure
+    several snapshots of a member together. Members that had diverged have no row. Interrupted, it keeps what
+    it has.
 
     Raises:
         UserError: no such member, no snapshot at a step, or a damaged one.
@@ -99,18 +102,22 @@ def measure_snapshots(
     old, fresh, labels = wanted.table.read(), [], wanted.table.labels
     there = set(old.select("member", "step").iter_rows())
     kept = wanted.table.read_kept() if wanted.probe.kept else {}
+    is_along = wanted.probe.probe.along is not None
+    measured = along_members if is_along else _whole_packs
     work = list(_work(run, members, steps, there))
+    missing = [sum((member, step) not in there for member in group) for _, group, step in work]
+    done, total = 0, sum(missing) if is_along else len(work)
     try:
         with steady(run.spec["fields"].get("threads")):
             for pack, group, due in _grouped(work):
                 program = program_of(run, group, executor=run.spec["executors"][pack])
                 start = initial_population(program)
                 labels = labels or _labels(program, start, wanted.probe)
-                for step in due:
-                    rows, besides = _rows(run, wanted.probe, program, start, pack, group, step)
-                    fresh.append(rows)
-                    kept |= besides
-                    progress(len(fresh), len(work))
+                for values in measured(run, wanted.probe, program, start, pack, group, due, there):
+                    fresh.append(_table(wanted.probe, program, values))
+                    kept |= _besides(wanted.probe, values)
+                    done += 1
+                    progress(done, total)
     finally:
         if fresh:
             old = pl.concat([old, *fresh]).unique(["member", "step"], keep="last")
@@ -174,32 +181,47 @@ def _grouped(work: Sequence[Work]) -> Iterator[tuple[int, tuple[int, ...], list[
     yield from ((pack, group, steps) for (pack, group), steps in groups.items())
 
 
-def _rows(
+def _whole_packs(
     run: Run,
     probe: ConfiguredProbe,
     program: Program,
     start: Population,
     pack: int,
     members: Sequence[int],
-    step: int,
-) -> tuple[pl.DataFrame, dict[tuple[int, int], dict[str, NDArray[np.float32]]]]:
-    """The table of one snapshot, its columns between snapshots null; and what is kept beside it."""
-    population, diverged = population_at(run, program, start, pack, members, step)
-    with explained():
-        values = measure(program, population, [probe], with_kept=True)
-    besides = {name: values.pop(name) for name in probe.kept}
-    alive = [place for place, member in enumerate(members) if member not in diverged]
+    steps: Sequence[int],
+    there: Set[tuple[int, int]],
+) -> Iterator[Values]:
+    """One snapshot after the other, of all members: also of those that are there, for the same bits."""
+    for step in steps:
+        population, diverged = population_at(run, program, start, pack, members, step)
+        with explained():
+            columns = measure(program, population, [probe], with_kept=True)
+        alive = [place for place, member in enumerate(members) if member not in diverged]
+        yield Values(
+            members=[members[place] for place in alive],
+            step=step,
+            columns={name: array[alive] for name, array in columns.items()},
+        )
+
+
+def _table(probe: ConfiguredProbe, program: Program, values: Values) -> pl.DataFrame:
+    """Its columns between snapshots are null."""
+    size = len(values.members)
     table: dict[str, Any] = {
-        "member": [members[place] for place in alive],
-        "step": [step] * len(alive),
-        "epoch": [step / program.steps_per_epoch] * len(alive),
+        "member": values.members,
+        "step": [values.step] * size,
+        "epoch": [values.step / program.steps_per_epoch] * size,
     }
-    table |= {column: [array[place].tolist() for place in alive] for column, array in values.items()}
-    table |= {column.name: [None] * len(alive) for column in probe.across_columns}
-    rows = pl.DataFrame(table, schema=polars_schema({**KEYS, **declared([probe], across=True)}))
-    return rows, {
-        (members[place], step): {name: array[place].astype(np.float32) for name, array in besides.items()}
-        for place in alive
+    table |= {column.name: values.columns[column.name].tolist() for column in probe.columns}
+    table |= {column.name: [None] * size for column in probe.across_columns}
+    return pl.DataFrame(table, schema=polars_schema({**KEYS, **declared([probe], across=True)}))
+
+
+def _besides(probe: ConfiguredProbe, values: Values) -> dict[tuple[int, int], dict[str, NDArray[np.float32]]]:
+    """What is kept beside the table."""
+    return {
+        (member, values.step): {name: values.columns[name][place].astype(np.float32) for name in probe.kept}
+        for place, member in enumerate(values.members)
     }
 
 
@@ -218,30 +240,6 @@ def with_changes(table: pl.DataFrame, probe: ConfiguredProbe, kept: Kept) -> pl.
             found[name].append(np.asarray(values[name]).tolist() if name in values else None)
         before = here
     return table.with_columns(pl.Series(name, found[name], dtype=table.schema[name]) for name in names)
-
-
-def population_at(
-    run: Run, program: Program, start: Population, pack: int, members: Sequence[int], step: int
-) -> tuple[Population, frozenset[int]]:
-    """These members of a pack as they stood at a snapshot, and which had diverged."""
-    stored = load_snapshot(run.paths.snapshots, pack, step)
-    rows = [stored.members.index(member) for member in members]
-    tensors = {
-        name: torch.from_numpy(array[rows]).to(program.device) for name, array in stored.tensors.items()
-    }
-    memory, objective = (
-        {name.removeprefix(of): value for name, value in tensors.items() if name.startswith(of)}
-        for of in ("memory.", "objective.")
-    )
-    population = replace(
-        start,
-        step=step,
-        flat=tensors["params"],
-        buffers=tensors["buffers"],
-        memory=memory or start.memory,
-        objective=objective or start.objective,
-    )
-    return population, frozenset(stored.meta.get("diverged", ()))
 
 
 def _labels(program: Program, start: Population, probe: ConfiguredProbe) -> dict[str, list[str]]:

@@ -4,7 +4,7 @@ from epochal.core.values.errors import UserError
 from epochal.engine.population import initial_population
 from epochal.engine.view import LiveView
 from epochal.experiments.restore import program_of
-from epochal.launch.measuring import population_at
+from epochal.launch.stored_population import population_at
 from epochal.store.run import Run
 from epochal.store.snapshots import members_at, packs_at
 

@@ -10,10 +10,11 @@ import polars as pl
 from epochal.core.values.errors import UserError
 from epochal.core.values.options import parse_options
 from epochal.launch.member_view import view_of
+from epochal.probes.learning_coefficient.along import loss_of
 from epochal.probes.learning_coefficient.effort import Progress
 from epochal.probes.learning_coefficient.influence import influences_at, susceptibilities_at
-from epochal.probes.learning_coefficient.sampling import Settings
-from epochal.probes.llc import CoefficientOptions, loss_of
+from epochal.probes.learning_coefficient.settings import Settings
+from epochal.probes.llc import CoefficientOptions
 from epochal.store.calibration import calibrated
 from epochal.store.responses import write_responses
 from epochal.store.run import Run

@@ -1,7 +1,8 @@
 """The local learning coefficient of the training loss."""
 
+import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,9 @@ from epochal.analysis.chains.verdict import SIGNS
 from epochal.core.tensors.probe import probe
 from epochal.core.tensors.view import GivenView, View
 from epochal.core.values.options import Options
-from epochal.probes.learning_coefficient.potential import NetworkLoss
-from epochal.probes.learning_coefficient.restriction import block_names, restriction
-from epochal.probes.learning_coefficient.sampling import Sampler, Settings, coefficient
+from epochal.probes.learning_coefficient.along import estimates_along, loss_of, num_at_once
+from epochal.probes.learning_coefficient.restriction import block_names
+from epochal.probes.learning_coefficient.settings import Sampler, Settings
 
 COLUMNS = ("llc", "llc_standard_error", "llc_rhat", "llc_ess", "llc_equilibrated")
 OF_VERDICT = tuple(f"llc_{sign}" for sign in SIGNS)
@@ -103,6 +104,29 @@ def labels_of(options: CoefficientOptions, view: View) -> dict[str, list[str]]:
     return dict.fromkeys((name for name in columns if "blocks" in name), names)
 
 
+def along(options: CoefficientOptions, views: Iterable[View]) -> Iterator[dict[str, Tensor]]:
+    """Several snapshots at a time, as many as fit."""
+    rest, at_once = iter(views), 0
+    for view in rest:
+        at_once = at_once or num_at_once(loss_of(view), view.flat, settings_of(options, view))
+        yield from together(options, [view, *itertools.islice(rest, at_once - 1)])
+
+
+def together(options: CoefficientOptions, views: Sequence[View]) -> list[dict[str, Tensor]]:
+    """What the probe says of each of one member's views."""
+    settings = settings_of(options, views[0])
+    whole = estimates_along(views, settings, options.restrict)
+    found = [measured([estimate], options, "llc") for estimate in whole]
+    if not options.blocks:
+        return found
+    names = block_names(views[0].layout, options.blocks)
+    alone = zip(*(estimates_along(views, settings, (name,)) for name in names), strict=True)
+    return [
+        of_all | measured(of_blocks, options, "llc_blocks")
+        for of_all, of_blocks in zip(found, alone, strict=True)
+    ]
+
+
 @probe(
     columns=columns_of,
     unit="1",
@@ -116,6 +140,7 @@ def labels_of(options: CoefficientOptions, view: View) -> dict[str, list[str]]:
     kept=kept_of,
     across=changes,
     across_columns=change_columns_of,
+    along=along,
 )
 def llc(options: CoefficientOptions, view: View) -> dict[str, Tensor]:
     """``n_beta (E[L(w)] - L(w*))`` around the parameters, on the training set; half the number of directions
@@ -128,12 +153,7 @@ def llc(options: CoefficientOptions, view: View) -> dict[str, Tensor]:
     numbers, and ``llc_change`` with its error is of paired draws. ``blocks`` are sampled one by one, the rest
     held: theirs are arrays, one place per block.
     """
-    found = measured([estimate_of(options, view)], options, "llc")
-    if options.blocks:
-        names = block_names(view.layout, options.blocks)
-        alone = [estimate_of(options, view, restrict=(name,)) for name in names]
-        found |= measured(alone, options, "llc_blocks")
-    return found
+    return together(options, [view])[0]
 
 
 def measured(estimates: Sequence[Estimate | None], options: CoefficientOptions, of: str) -> dict[str, Tensor]:
@@ -171,27 +191,9 @@ def numbers_of(found: Estimate) -> dict[str, float]:
     }  # fmt: skip
 
 
-def estimate_of(
-    options: CoefficientOptions, view: View, *, restrict: tuple[str, ...] | None = None
-) -> Estimate | None:
-    """With its traces; None where the parameters are not finite. ``restrict`` stands for the options' own.
-
-    Raises:
-        UserError: an option that does not fit the run.
-    """
-    if not bool(view.flat.isfinite().all()):
-        return None
+def settings_of(options: CoefficientOptions, view: View) -> Settings:
     given = options.model_dump(exclude={"restrict", "blocks", "traces"})
-    settings = Settings(**given, seed=int(view.fields.get("seed", 0)))
-    mask = restriction(view.layout, options.restrict if restrict is None else restrict, view.flat)
-    return coefficient(loss_of(view), view.flat, settings, mask=mask)
-
-
-def loss_of(view: View) -> NetworkLoss:
-    """The objective on examples of the training set, in evaluation mode."""
-    return NetworkLoss.of(
-        lambda flat, index: view.loss_on(view.examples("train", index), flat), view.size("train")
-    )
+    return Settings(**given, seed=int(view.fields.get("seed", 0)))
 
 
 def small() -> CoefficientOptions:

@@ -50,7 +50,8 @@ class ComplexityOptions(Options):
     @classmethod
     def _even(cls, vertices: int) -> int:
         if vertices % 2:
-            raise ValueError("an odd number; vertices come in pairs x + r v, x - r v")
+            near = f"{vertices - 1} or {vertices + 1}"
+            raise ValueError(f"is an odd number, and they come in pairs x + r v, x - r v: give {near}")
         return vertices
 
 

@@ -61,7 +61,7 @@ def segment_density(options: SegmentOptions, view: View) -> dict[str, Tensor]:
     """
     space = space_of(view, options.split, 2 * options.pairs)
     if space.number < 2:
-        raise UserError(f"split={options.split} has one example; a segment needs two")
+        raise UserError(f"split={options.split} has one example, a segment needs two: give another split")
     layers = space.look.layers(options.logits, options.sites)
     changes, length = segment_changes(space, points=options.points, layers=layers)
     density = changes.to(length.dtype) / torch.where(length == 0, math.nan, length)

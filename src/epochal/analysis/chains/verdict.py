@@ -69,10 +69,7 @@ def reasons_of(signs: Signs) -> list[str]:
     sound, found = signs.chains - signs.diverged, []
     if signs.diverged > 0:
         found.append(f"{signs.diverged:.0f} of {signs.chains:.0f} chains diverged")
-    if signs.acceptance is not None and signs.acceptance < LOWEST_ACCEPTANCE:
-        found.append(
-            f"acceptance {signs.acceptance:.2g} is below {LOWEST_ACCEPTANCE}: take a smaller step_size"
-        )
+    found += _of_acceptance(signs.acceptance)
     if signs.stuck > 0:
         found.append(
             f"{signs.stuck:.0f} of {sound:.0f} chains have one loss in all draws: they never moved, or the "
@@ -110,7 +107,21 @@ def _of_size(signs: Signs) -> list[str]:
     """Of the value itself, and of what steps add to it."""
     if is_negative(signs.value, signs.standard_error):
         return [f"negative, {signs.value:.3g}: w* is no minimum of this loss near it; train longer"]
-    bias = signs.step_bias
+    return _of_bias(signs.step_bias)
+
+
+def reasons_of_step(step_bias: float | None, acceptance: float | None) -> list[str]:
+    """Those of the reasons that a shorter step mends, and more draws do not."""
+    return _of_acceptance(acceptance) + _of_bias(step_bias)
+
+
+def _of_acceptance(acceptance: float | None) -> list[str]:
+    if acceptance is None or not acceptance < LOWEST_ACCEPTANCE:
+        return []
+    return [f"acceptance {acceptance:.2g} is below {LOWEST_ACCEPTANCE}: take a smaller step_size"]
+
+
+def _of_bias(bias: float | None) -> list[str]:
     if bias is None or bias <= LARGEST_STEP_BIAS:
         return []
     said = f"its steps make it up to {bias:.0%} too high"

@@ -1,7 +1,7 @@
 """The contract of a probe: a pure function of options and a view, with columns, unit and null declared."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, get_type_hints
@@ -25,6 +25,9 @@ Kept = tuple[str, ...] | Callable[[Any], tuple[str, ...]]
 
 Across = Callable[[Any, Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]
 """``(options, earlier, now) -> {column: number or [K]}``, of NumPy arrays that were kept at two steps."""
+
+Along = Callable[[Any, Iterable[View]], Iterator[Mapping[str, Tensor]]]
+"""Of options and one member's views at several steps: what ``measure`` gives of each, in their order."""
 
 Requires = Callable[[Any, Any], None]
 """Of options and a task: a ``UserError`` where the task lacks what the probe needs."""
@@ -54,6 +57,10 @@ class Probe:
     ``kept_of`` gives names of tensors of any shape that `measure` gives, too. Records leave them out;
     ``epochal probe`` keeps them beside its table as float32, where ``across`` makes ``across_columns_of`` of
     those of neighbouring snapshots of a member.
+
+    ``along`` measures several snapshots of a member together, where that is faster than one by one, with the
+    same values to rounding; ``epochal probe`` then asks it. It takes as many views at a time as it holds in
+    memory, and gives what it has as soon as it has it: the rest of an interrupted trajectory is lost.
     """
 
     name: str
@@ -68,6 +75,7 @@ class Probe:
     kept_of: Callable[[Any], tuple[str, ...]] = lambda options: ()
     across: Across | None = None
     across_columns_of: Callable[[Any], tuple[Column, ...]] = lambda options: ()
+    along: Along | None = None
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -141,7 +149,33 @@ class ConfiguredProbe:
             UserError: the columns are not those that the probe declares, or as `check`.
         """
         self.check(view.task)
-        values = dict(self.probe.measure(self.options, view))
+        return self._declared(self.probe.measure(self.options, view), with_kept)
+
+    def along(self, views: Iterable[View], *, with_kept: bool = False) -> Iterator[dict[str, Tensor]]:
+        """What `measure` gives of each of a member's views, in their order; of probes that have ``along``.
+
+        Raises:
+            UserError: as `measure`.
+        """
+        assert self.probe.along is not None
+        num_seen, num_given = 0, 0
+
+        def seen() -> Iterator[View]:
+            nonlocal num_seen
+            for view in views:
+                self.check(view.task)
+                num_seen += 1
+                yield view
+
+        for values in self.probe.along(self.options, seen()):
+            num_given += 1
+            yield self._declared(values, with_kept)
+        if num_given != num_seen:
+            raise UserError(f"probe {self.probe.name} gives {num_given} values along {num_seen} snapshots")
+
+    def _declared(self, given: Mapping[str, Tensor], with_kept: bool) -> dict[str, Tensor]:
+        """In the declared order and labelled, if they are the columns that the probe declares."""
+        values = dict(given)
         declared = {column.name: column for column in self.probe.columns_of(self.options)}
         kept = {name: values.pop(name) for name in self.probe.kept_of(self.options) if name in values}
         if values.keys() != declared.keys():
@@ -188,6 +222,7 @@ def probe(
     kept: Kept = (),
     across: Across | None = None,
     across_columns: Columns | Callable[[Any], Columns] = (),
+    along: Along | None = None,
 ) -> Callable[[Measure], Probe]:
     """Declares a function ``(options, view) -> {column: value}`` as a probe of the same name.
 
@@ -196,7 +231,8 @@ def probe(
     function's first argument is the model of its options; without one it has none. ``labels(options, view)``
     names the places of arrays, where they are no plain numbers. ``requires(options, task)`` raises a
     ``UserError`` for tasks without what the probe needs. ``is_apart`` measures members one by one. ``kept``
-    names further tensors, ``across`` compares them between snapshots: see :class:`Probe`.
+    names further tensors, ``across`` compares them between snapshots, ``along`` measures several snapshots
+    together: see :class:`Probe`.
 
     Raises:
         UserError: the function takes other arguments.
@@ -225,6 +261,7 @@ def probe(
             kept_of=kept if callable(kept) else lambda options: kept,
             across=across,
             across_columns_of=lambda options: columns_of(options, across_columns),
+            along=along,
         )
 
     return declare

@@ -100,6 +100,16 @@ class View(Protocol):
         """The objective on any examples with any parameters, in evaluation mode; differentiable."""
         ...
 
+    @property
+    def surroundings(self) -> Mapping[str, Tensor]:
+        """What else than parameters and examples decides the loss at this step, such as running statistics;
+        of the same names and shapes at all steps of a member."""
+        ...
+
+    def amid(self, surroundings: Mapping[str, Tensor]) -> "View":
+        """This member among other :attr:`surroundings`, of another step; of several under ``vmap``."""
+        ...
+
     def loss_gradient(self, split: Split) -> Float[Tensor, " P"]: ...
 
     @property
@@ -224,6 +234,13 @@ class GivenView:
 
     def loss_on(self, batch: Batch, flat: Float[Tensor, " P"]) -> Float[Tensor, ""]:
         return self.given_batch_loss(batch, flat) if self.given_batch_loss else self.loss_at("train", flat)
+
+    @property
+    def surroundings(self) -> Mapping[str, Tensor]:
+        return {}
+
+    def amid(self, surroundings: Mapping[str, Tensor]) -> "GivenView":
+        return self
 
     def last_update(self) -> Float[Tensor, " P"]:
         return torch.zeros_like(self.flat) if self.given_update is None else self.given_update

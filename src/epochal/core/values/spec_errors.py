@@ -33,6 +33,7 @@ def _line(name: str, detail: ErrorDetails, spec_class: type[BaseModel]) -> str:
     )
     key = key if spec_class.model_fields[name].annotation and detail["type"] == "value_error" else ""
     given = detail["input"]
+    given = ",".join(map(str, given)) if isinstance(given, list | tuple) else given  # as it was typed
     if detail["type"] == "value_error":
         return f"{name}{key}={given} {detail['ctx']['error']}"
     allowed, remedy = allowed_values(name, spec_class), _remedy(name, given, spec_class)
@@ -50,7 +51,8 @@ def _words(kind: Any, constraints: Sequence[Any]) -> str:
     if names := [str(limit.allowed) for limit in constraints if hasattr(limit, "allowed")]:
         return names[0]
     if get_origin(kind) is Annotated:
-        kind, *constraints = get_args(kind)
+        kind, *given = get_args(kind)
+        constraints = [limit for each in given for limit in getattr(each, "metadata", [each])]
     if get_origin(kind) is Literal:
         return " or ".join(str(choice) for choice in get_args(kind))
     if get_origin(kind) is tuple and get_origin(get_args(kind)[0]) is Literal:

@@ -8,44 +8,37 @@ from jaxtyping import Float
 from torch import Tensor
 
 from epochal.analysis.chains.learning_coefficient import HIGHEST_STEP_BIAS, Estimate
-from epochal.analysis.chains.verdict import is_negative
 from epochal.core.values.errors import UserError
 from epochal.probes.learning_coefficient.effort import Effort, Progress, silent
-from epochal.probes.learning_coefficient.potential import NetworkLoss
-from epochal.probes.learning_coefficient.sampling import (
-    SETTLING,
-    Settings,
-    coefficient,
-    settling,
+from epochal.probes.learning_coefficient.final_chains import (
+    RETREAT,
+    is_biased,
+    is_lost,
+    localised,
+    said_of,
+    settled,
 )
+from epochal.probes.learning_coefficient.first_steps import settling
+from epochal.probes.learning_coefficient.potential import NetworkLoss
+from epochal.probes.learning_coefficient.settings import Settings
 from epochal.probes.learning_coefficient.soundings import (
     BETAS,
     MAP_CHAINS,
-    acceptance_of,
     curvature_of,
+    mala_acceptances,
     map_of,
     prior_curvature,
-    ran_away,
 )
 from epochal.probes.learning_coefficient.step_choice import (
     ACCEPTANCE,
     chosen_step,
-    share_for,
 )
 
 STEPS = (0.4, 0.2, 0.1, 0.05, 0.025)
 """Step sizes tried, in units of ``1 / (n_beta h)``, h the largest curvature."""
 
-RETREAT = 0.25
-"""Of a step that is rejected, or whose chains leave w*: where the loss is nearly 0, curvature at w* says
-nothing of the walls that chains meet."""
-
 REACH = 1e-6
 """Of the steps that follow from curvature: shorter ones are not tried."""
-
-DOUBLINGS = 3
-SHORTENINGS = 4
-RETREATS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +73,9 @@ def calibrate(
     Of the other samplers that are not corrected the bias is twice the change from half of the step. gamma is
     what settles directions without curvature within burn-in, ``4 / (eps burn_in)``. Chains that run away, or
     that show a larger bias in the end, get shorter steps; draws and burn-in double until they are
-    equilibrated, three times at most. What then still fails either is marked as not equilibrated; where
-    chains still run away, ``failure`` says so. A negative estimate stays as it is.
+    equilibrated, three times at most, and not where only a step that was given is at fault. What then still
+    fails either is marked as not equilibrated; where chains still run away, ``failure`` says so. A negative
+    estimate stays as it is.
 
     Raises:
         UserError: a setting out of its range, or a loss that is not finite or does not curve up here.
@@ -147,7 +141,7 @@ def accepted_steps(
     while True:
         middle = asked.step_size or steps[len(steps) // 2]
         gamma = settling(middle, settings) if asked.gamma is None else asked.gamma
-        accepted = acceptance_of(loss, flat, replace(settings, gamma=gamma), steps)
+        accepted = mala_acceptances(loss, flat, replace(settings, gamma=gamma), steps)
         rate = accepted[len(steps) // 2]["acceptance"]
         if asked.step_size or rate >= ACCEPTANCE or steps[0] * RETREAT < least:
             return steps, gamma, accepted, why
@@ -156,82 +150,6 @@ def accepted_steps(
             f"steps are tried at {RETREAT:g} of these"
         )
         steps = [RETREAT * step for step in steps]
-
-
-def settled(
-    loss: NetworkLoss,
-    flat: Float[Tensor, " P"],
-    final: Settings,
-    asked: Settings,
-    tolerance: float,
-    effort: Effort,
-) -> tuple[Settings, Estimate, list[str]]:
-    """Settings with shorter steps and more draws, as far as chains need them; what they find, and why."""
-    reasons: list[str] = []
-    doublings, shortenings, retreats = DOUBLINGS, SHORTENINGS, RETREATS
-    if asked.step_size:
-        shortenings = retreats = 0
-    while True:
-        found = coefficient(loss, flat, final)
-        assert final.step_size is not None
-        if is_lost(found, flat.shape[-1]):
-            if not retreats:
-                break
-            reasons.append(f"step_size {final.step_size:.3g}: {said_of(found)}: {RETREAT:g} of it")
-            final, why = localised(replace(final, step_size=RETREAT * final.step_size), asked)
-            reasons += why
-            retreats -= 1
-        elif is_negative(found.value, found.standard_error):
-            reasons.append(
-                f"negative, {found.value:.4g} +- {found.standard_error:.2g}: w* is no minimum of this loss; "
-                "train longer"
-            )
-            break
-        elif is_biased(found, tolerance) and shortenings:
-            assert found.step_bias is not None and final.step_size is not None
-            share = share_for(found.step_bias, tolerance)
-            reasons.append(
-                f"step_size {final.step_size:.3g}: final chains are {found.step_bias:.1%} too high for it, "
-                f"more than {tolerance:.1%}: {share:.2g} of it"
-            )
-            final, why = localised(replace(final, step_size=share * final.step_size), asked)
-            reasons += why
-            shortenings -= 1
-        elif not found.equilibrated and doublings:
-            draws, longer = 2 * final.draws, 2 * (final.burn_in or 0)
-            reasons.append(f"{final.draws} draws: {'; '.join(found.reasons)}: doubled, gamma kept")
-            final = replace(final, draws=draws, burn_in=longer)
-            doublings -= 1
-        else:
-            break
-        effort.expect(final)
-    return final, found, reasons
-
-
-def localised(settings: Settings, asked: Settings) -> tuple[Settings, list[str]]:
-    """With the gamma that burn-in can settle at this step, where none was asked for; and why."""
-    if asked.gamma is not None:
-        return settings, []
-    assert settings.step_size is not None and settings.n_beta is not None
-    gamma = settling(settings.step_size, settings)
-    why = (
-        f"gamma = {SETTLING:g} / (step_size x {settings.burn_in} steps of burn-in) = {gamma:.4g}: what has "
-        f"no curvature settles in burn-in; below gamma / n_beta = {gamma / settings.n_beta:.2g} it counts "
-        "partly"
-    )
-    return replace(settings, gamma=gamma), [why]
-
-
-def is_lost(found: Estimate, size: int) -> bool:
-    return bool(found.diverged) or ran_away(found, size)
-
-
-def said_of(found: Estimate) -> str:
-    """Of chains that are lost."""
-    if found.diverged:
-        chain, step = next(iter(found.diverged.items()))
-        return f"chain {chain} diverged at step {step}"
-    return f"chains ran away from w*, to {found.value:.3g}"
 
 
 def failure_of(found: Estimate, asked: Settings, size: int) -> str:
@@ -248,11 +166,6 @@ def failure_of(found: Estimate, asked: Settings, size: int) -> str:
 def stronger(gamma: float) -> str:
     """The power of ten that is at least ten times this, and at least 100."""
     return f"{max(100, 10 ** math.ceil(math.log10(max(10 * gamma, 1.0)))):d}"
-
-
-def is_biased(found: Estimate, tolerance: float) -> bool:
-    """Of which share cannot be told where nothing is left without it (infinite): that is no bias."""
-    return found.step_bias is not None and tolerance < found.step_bias < math.inf
 
 
 def bias_of(found: Estimate) -> str:

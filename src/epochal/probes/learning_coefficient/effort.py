@@ -6,7 +6,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from epochal.probes.learning_coefficient.potential import NetworkLoss
-from epochal.probes.learning_coefficient.sampling import Settings
+from epochal.probes.learning_coefficient.settings import Settings
 
 Progress = Callable[[int, int], None]
 """Is told how much is done, and of how much."""

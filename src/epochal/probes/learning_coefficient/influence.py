@@ -17,16 +17,12 @@ from epochal.analysis.chains.responses import susceptibilities as responses
 from epochal.core.tensors.layout import Layout
 from epochal.core.values.errors import UserError
 from epochal.probes.learning_coefficient.effort import Progress, silent
+from epochal.probes.learning_coefficient.first_steps import steps_of
 from epochal.probes.learning_coefficient.module import problem
 from epochal.probes.learning_coefficient.potential import EXAMPLES_AT_ONCE, NetworkLoss
 from epochal.probes.learning_coefficient.restriction import block_names, restriction
-from epochal.probes.learning_coefficient.sampling import (
-    Settings,
-    acceptance_of,
-    excess_of,
-    sample,
-    steps_of,
-)
+from epochal.probes.learning_coefficient.sampling import acceptance_of, excess_of, sample
+from epochal.probes.learning_coefficient.settings import Settings
 from epochal.samplers.kept import Observe
 
 Array = NDArray[np.float64]

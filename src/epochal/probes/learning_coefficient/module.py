@@ -10,15 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from epochal.analysis.chains.learning_coefficient import Estimate
+from epochal.core.tensors import random
 from epochal.core.tensors.layout import Layout
 from epochal.core.values.errors import UserError
 from epochal.probes.learning_coefficient.data import as_tensors, pick
-from epochal.probes.learning_coefficient.potential import NetworkLoss, RowsSlope
+from epochal.probes.learning_coefficient.potential import NetworkLoss, RowLoss, RowsSlope
 from epochal.probes.learning_coefficient.restriction import restriction
-from epochal.probes.learning_coefficient.sampling import Settings, coefficient
+from epochal.probes.learning_coefficient.sampling import coefficient
+from epochal.probes.learning_coefficient.settings import Settings
 from epochal.probes.learning_coefficient.stacked import stacked_slope
 
 OF_MODEL = ("model", "module", "net", "network")
+SUMMED_EXAMPLES = 8
+"""On which a loss is asked whether it is a mean."""
 
 
 def llc(
@@ -46,8 +50,8 @@ def llc(
     ``model`` is a ``torch.nn.Module``. ``loss`` is ``(outputs, targets) -> scalar``, such as
     ``torch.nn.functional.cross_entropy``, and data are pairs of inputs and targets, tensors or NumPy's; or,
     with a first argument called ``model``, it is ``(model, batch) -> scalar``. Either is a mean over the
-    examples. The module is copied, in evaluation mode, and never changed; no global generator moves. L(w*) is
-    of all data, once.
+    examples; a sum is refused. The module is copied, in evaluation mode, and never changed; no global
+    generator moves. L(w*) is of all data, once.
 
     ``n_beta`` is by default n / log n, n the number of examples; ``burn_in`` as many steps as are drawn;
     ``batch_size`` 256. ``step_size`` comes from the largest curvature, ``gamma`` from what directions without
@@ -99,10 +103,34 @@ def problem(model: Any, loss: Any, data: Any) -> tuple[NetworkLoss, "Bound"]:
     if not is_number(trial):
         shape = tuple(getattr(trial, "shape", ())) or type(trial).__name__
         raise UserError(f"the loss gives {shape}; it must give one number, the mean over a batch")
+    refuse_sums(row, bound.flat, size)
     fast: RowsSlope | None = (
         None if is_of_model else stacked_slope(bound.module, bound.layout, loss, examples)
     )
     return NetworkLoss.of(row, size, fast), bound
+
+
+def refuse_sums(row: RowLoss, flat: Tensor, size: int) -> None:
+    """Asks for the loss of a few examples, once, twice and four times over: of a mean it is the same.
+
+    One that grows by as much with every copy is a sum, whatever constants it holds besides: it would be
+    sampled as many times too cold as a batch has examples. Others that change, such as contrastive ones,
+    pass. It is asked a little way off, since at a minimum it may be 0.
+
+    Raises:
+        UserError: it is a sum.
+    """
+    some = torch.arange(min(size, SUMMED_EXAMPLES), device=flat.device)
+    off = 0.1 * random.normal(random.key(0, "sum or mean"), tuple(flat.shape), torch.float64).to(flat)
+    with torch.no_grad():
+        once, twice, four_times = (float(row(flat + off, some.repeat(copies))) for copies in (1, 2, 4))
+    grown = twice - once
+    # NaN and infinity compare as false: what is wrong with them is told where they are sampled.
+    if abs(grown) > 1e-3 * abs(twice) and abs(four_times - twice - 2 * grown) <= 0.01 * abs(grown):
+        raise UserError(
+            f"the loss sums over examples ({once:.4g} of {len(some)}, {twice:.4g} with each of them twice): "
+            "give their mean, by reduction='mean', or .mean() for .sum()"
+        )
 
 
 class Bound:

@@ -1,9 +1,9 @@
 """Samples a network's loss around its parameters and says what the coefficient is."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +14,14 @@ from torch import Tensor
 from epochal.analysis.chains.learning_coefficient import Estimate, estimate
 from epochal.core.tensors import random
 from epochal.core.values.errors import UserError
-from epochal.core.values.nearest import did_you_mean
-from epochal.probes.learning_coefficient.curvature import hessian_product, lanczos
-from epochal.probes.learning_coefficient.potential import NetworkLoss, OnAll, OnBatches
+from epochal.probes.learning_coefficient.first_steps import steps_of
+from epochal.probes.learning_coefficient.potential import (
+    LossesAlong,
+    NetworkLoss,
+    OnAll,
+    OnBatches,
+)
+from epochal.probes.learning_coefficient.settings import Settings
 from epochal.samplers.batches import BatchOrder
 from epochal.samplers.chains import Samples
 from epochal.samplers.hastings import mala
@@ -25,74 +30,9 @@ from epochal.samplers.langevin import sgld
 from epochal.samplers.preconditioned import rmsprop_sgld
 from epochal.samplers.thermostat import sgnht
 
-Sampler = Literal["sgld", "rmsprop_sgld", "sgnht", "mala"]
 SAMPLERS: dict[str, Callable[..., Samples]] = {
     "sgld": sgld, "rmsprop_sgld": rmsprop_sgld, "sgnht": sgnht, "mala": mala,
 }  # fmt: skip
-
-STEP_OF_STIFFEST = 0.1
-"""``eps (n_beta h + gamma)`` in the direction of largest curvature h: there, unadjusted steps overrate the
-energy by 1 / (1 - 0.1 / 4), 2.6%, and less in every other."""
-
-SETTLING = 4.0
-"""``eps gamma burn_in``: the energy of directions without curvature of their own has reached 1 - exp(-4)."""
-
-LANCZOS_STEPS = 12
-CURVATURE_EXAMPLES = 4096
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How to sample; None is chosen from the data's size and the loss's curvature."""
-
-    chains: int = 4
-    draws: int = 1000
-    burn_in: int | None = None
-    thinning: int = 1
-    n_beta: float | None = None
-    gamma: float | None = None
-    step_size: float | None = None
-    batch_size: int | None = None
-    sampler: str = "sgld"
-    shared_batches: bool = False
-    overdispersed: float = 0.0
-    seed: int = 0
-
-    def checked(self, size: int) -> "Settings":
-        """With what follows from ``size`` examples alone.
-
-        Raises:
-            UserError: one is out of its range.
-        """
-        if self.sampler not in get_args(Sampler):
-            near = did_you_mean(self.sampler, get_args(Sampler))
-            raise UserError(
-                f"sampler={self.sampler} is unknown{near}; there are {', '.join(get_args(Sampler))}"
-            )
-        for name, least in (("chains", 1), ("draws", 1), ("thinning", 1), ("burn_in", 0)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise UserError(f"{name}={value} is too few: at least {least}")
-        for name in ("n_beta", "step_size"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise UserError(f"{name}={value} is not positive and finite")
-        for name in ("gamma", "overdispersed"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < math.inf:
-                raise UserError(f"{name}={value} is not 0 or more and finite")
-        if size < 3 and self.n_beta is None:
-            raise UserError(f"n log n needs more than {size} examples: give n_beta")
-        if self.batch_size is not None and not 1 <= self.batch_size <= size:
-            raise UserError(f"batch_size={self.batch_size} is outside 1 .. {size}, the number of examples")
-        return replace(
-            self,
-            burn_in=self.draws * self.thinning if self.burn_in is None else self.burn_in,
-            n_beta=size / math.log(size) if self.n_beta is None else self.n_beta,
-            batch_size=(size if self.sampler == "mala" else min(256, size))
-            if self.batch_size is None
-            else self.batch_size,
-        )
 
 
 def coefficient(
@@ -108,19 +48,70 @@ def coefficient(
         UserError: a setting out of its range, or a loss that is not finite at ``flat``.
     """
     settings = settings.checked(loss.size)
-    assert settings.burn_in is not None and settings.n_beta is not None and settings.batch_size is not None
-    baseline = float(loss.full(flat[None])[0])
-    if not math.isfinite(baseline):
-        raise UserError(f"the loss at these parameters is {baseline}: there is nothing to sample around")
+    start = start_of(loss, flat, settings, mask=mask)
+    if not start.is_finite:
+        raise UserError(
+            f"the loss at these parameters is {start.baseline}: there is nothing to sample around"
+        )
+    return coefficients(loss, flat[None], settings, [start], mask=mask)[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """L(w*) of a network, and with which steps and gamma it is sampled; NaN where L is not finite."""
+
+    baseline: float
+    step_size: float = math.nan
+    gamma: float = math.nan
+
+    @property
+    def is_finite(self) -> bool:
+        return math.isfinite(self.baseline)
+
+
+def start_of(
+    loss: NetworkLoss, flat: Float[Tensor, " P"], settings: Settings, *, mask: Tensor | None = None
+) -> Start:
+    """Of checked settings."""
+    start = Start(baseline=float(loss.full(flat[None])[0]))
+    if not start.is_finite:
+        return start
     step_size, gamma = steps_of(loss, flat, settings, mask=mask)
-    found = sample(loss, flat, settings, step_size=step_size, gamma=gamma, mask=mask)
+    return replace(start, step_size=step_size, gamma=gamma)
+
+
+def coefficients(
+    loss: NetworkLoss | LossesAlong,
+    flat: Float[Tensor, "S P"],
+    settings: Settings,
+    starts: Sequence[Start],
+    *,
+    mask: Bool[Tensor, " P"] | None = None,
+) -> list[Estimate]:
+    """At each of several networks, chains of checked settings around all of them sampled together, the same
+    chain of each with the same noise and minibatches: what is found at one does not depend on the others."""
+    assert settings.burn_in is not None and settings.n_beta is not None
+    found = sample(
+        loss, flat, settings, step_size=shared([start.step_size for start in starts]),
+        gamma=shared([start.gamma for start in starts]), mask=mask, common_noise=True,
+    )  # fmt: skip
     losses = found.losses.double().cpu().numpy()
     kept = [*range(settings.burn_in), *range(settings.burn_in, losses.shape[-1], settings.thinning)]
-    return estimate(
-        losses[:, kept], baseline=baseline, n_beta=settings.n_beta, gamma=gamma, step_size=step_size,
-        burn_in=settings.burn_in, sampler=settings.sampler, excess=excess_of(found),
-        acceptance=acceptance_of(found),
-    )  # fmt: skip
+    excess, acceptance = excess_of(found), acceptance_of(found)
+    return [
+        estimate(
+            losses[place][:, kept], baseline=start.baseline, n_beta=settings.n_beta, gamma=start.gamma,
+            step_size=start.step_size, burn_in=settings.burn_in, sampler=settings.sampler,
+            excess=None if excess is None else excess[place],
+            acceptance=None if acceptance is None else acceptance[place],
+        )
+        for place, start in enumerate(starts)
+    ]  # fmt: skip
+
+
+def shared(values: Sequence[float]) -> float | Tensor:
+    """One number where all are the same: samplers take it faster than one per row."""
+    return values[0] if len(set(values)) == 1 else torch.tensor(values, dtype=torch.float64)
 
 
 def excess_of(found: Samples) -> NDArray[np.float64] | None:
@@ -135,7 +126,7 @@ def acceptance_of(found: Samples) -> NDArray[np.float64] | None:
 
 
 def sample(
-    loss: NetworkLoss,
+    loss: NetworkLoss | LossesAlong,
     flat: Float[Tensor, "*S P"],
     settings: Settings,
     *,
@@ -181,48 +172,3 @@ def sample(
         observe=observe,
         **options,
     )
-
-
-def steps_of(
-    loss: NetworkLoss, flat: Float[Tensor, " P"], settings: Settings, *, mask: Tensor | None = None
-) -> tuple[float, float]:
-    """Step size and gamma as given, or from the largest curvature and the length of burn-in.
-
-    The step is :data:`STEP_OF_STIFFEST` of the stiffest direction's scale; gamma is as strong as directions
-    without curvature need to settle within burn-in, ``4 / (eps burn_in)``.
-    """
-    assert settings.burn_in is not None and settings.n_beta is not None
-    gamma, step_size = settings.gamma, settings.step_size
-    if step_size is None:
-        top = largest_curvature(loss, flat, settings.seed, mask=mask)
-        steps = max(settings.burn_in, 1)
-        if gamma is None:  # eps (n_beta h + 4 / (eps steps)) = STEP_OF_STIFFEST
-            gained = max(STEP_OF_STIFFEST - SETTLING / steps, STEP_OF_STIFFEST / 2)
-            step_size = gained / max(settings.n_beta * top, 1e-12)
-        else:
-            step_size = STEP_OF_STIFFEST / max(settings.n_beta * top + gamma, 1e-12)
-    if gamma is None:
-        gamma = settling(step_size, settings)
-    return step_size, gamma
-
-
-def settling(step_size: float, settings: Settings) -> float:
-    """The gamma at which a direction without curvature settles within burn-in."""
-    assert settings.burn_in is not None
-    return SETTLING / (step_size * max(settings.burn_in, 1))
-
-
-def largest_curvature(
-    loss: NetworkLoss, flat: Float[Tensor, " P"], seed: int, *, mask: Tensor | None = None
-) -> float:
-    """Of the loss on up to 4,096 examples, by Lanczos; 0 where the loss curves down everywhere."""
-    some = torch.arange(min(loss.size, CURVATURE_EXAMPLES), device=flat.device)[None]
-
-    def gradient(place: Tensor) -> Tensor:
-        slope = loss.slope(place, some)[1]
-        return slope if mask is None else slope * mask
-
-    product = hessian_product(gradient, flat)
-    key = random.key(seed, "curvature")
-    values = lanczos(product, flat.shape[-1], steps=LANCZOS_STEPS, key=key, like=flat)
-    return max(float(values[0]), 0.0)

@@ -1,7 +1,6 @@
 """What a calibration is chosen from: curvature, the acceptance of MALA, and the epsilon-beta map."""
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,15 +10,11 @@ from torch import Tensor
 
 from epochal.analysis.chains.learning_coefficient import Estimate, estimate
 from epochal.core.tensors import random
-from epochal.probes.learning_coefficient.curvature import hessian_product, hutchinson, lanczos
+from epochal.probes.learning_coefficient.curvature import hutchinson
+from epochal.probes.learning_coefficient.loss_curvature import largest_curvatures, product_at
 from epochal.probes.learning_coefficient.potential import NetworkLoss
-from epochal.probes.learning_coefficient.sampling import (
-    CURVATURE_EXAMPLES,
-    LANCZOS_STEPS,
-    Settings,
-    excess_of,
-    sample,
-)
+from epochal.probes.learning_coefficient.sampling import acceptance_of, excess_of, sample
+from epochal.probes.learning_coefficient.settings import Settings
 
 BETAS = (0.1, 1 / 3, 1.0, 3.0, 10.0)
 """Inverse temperatures of the map, in units of the chosen one."""
@@ -34,10 +29,9 @@ MAP_NUMBERS = 2**26
 def curvature_of(loss: NetworkLoss, flat: Float[Tensor, " P"], seed: int) -> dict[str, Any]:
     """The largest eigenvalues (Ritz values) and the trace of the Hessian, on up to 4,096 examples."""
     product, count = product_at(loss, flat)
-    key, size = random.key(seed, "curvature"), flat.shape[-1]
-    top = lanczos(product, size, steps=LANCZOS_STEPS, key=key, like=flat)[:3].tolist()
-    trace = hutchinson(product, size, draws=TRACE_DRAWS, key=random.fold(key, "trace"), like=flat)
-    return {"top": top, "trace": trace, "examples": count}
+    key = random.fold(random.key(seed, "curvature"), "trace")
+    trace = hutchinson(product, flat.shape[-1], draws=TRACE_DRAWS, key=key, like=flat)
+    return {"top": largest_curvatures(loss, flat, seed)[:3], "trace": trace, "examples": count}
 
 
 def prior_curvature(loss: NetworkLoss, flat: Float[Tensor, " P"], settings: Settings) -> float:
@@ -47,18 +41,11 @@ def prior_curvature(loss: NetworkLoss, flat: Float[Tensor, " P"], settings: Sett
     tops = []
     for draw in range(2):
         moved = random.normal(random.fold(random.fold(key, "prior"), draw), (size,), torch.float64).to(flat)
-        product, _ = product_at(loss, flat + moved / settings.gamma**0.5)
-        tops.append(float(lanczos(product, size, steps=LANCZOS_STEPS, key=key, like=flat)[0]))
+        tops.append(largest_curvatures(loss, flat + moved / settings.gamma**0.5, settings.seed)[0])
     return max(tops)
 
 
-def product_at(loss: NetworkLoss, flat: Float[Tensor, " P"]) -> tuple[Callable[[Tensor], Tensor], int]:
-    """``v -> H v`` on the first examples, and their number."""
-    some = torch.arange(min(loss.size, CURVATURE_EXAMPLES), device=flat.device)[None]
-    return hessian_product(lambda place: loss.slope(place, some)[1], flat), some.shape[-1]
-
-
-def acceptance_of(
+def mala_acceptances(
     loss: NetworkLoss, flat: Float[Tensor, " P"], settings: Settings, steps: list[float]
 ) -> list[dict[str, float]]:
     """Mean acceptance of full-batch MALA by step size, over its second half; all steps side by side."""
@@ -71,8 +58,9 @@ def acceptance_of(
     found = sample(
         loss, flat.expand(len(steps), -1), short, step_size=eps, gamma=settings.gamma, common_noise=True
     )
-    assert found.acceptance is not None
-    means = found.acceptance.mean(-1).tolist()
+    accepted = acceptance_of(found)
+    assert accepted is not None
+    means = accepted.mean(-1).tolist()
     return [{"step_size": step, "acceptance": mean} for step, mean in zip(steps, means, strict=True)]
 
 
