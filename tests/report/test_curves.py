@@ -67,6 +67,18 @@ def test_columns_that_are_no_words_keep_tables_apart(tmp_path: Path) -> None:
     assert {1.0} in values and {2.0} in values
 
 
+def test_what_has_a_figure_of_its_own_is_drawn_among_the_others_where_it_is_named(tmp_path: Path) -> None:
+    run = short_run(tmp_path)
+    also = run.metrics.with_columns(
+        llc=pl.lit(3.0), llc_drift=pl.lit(0.1), local_complexity_total=pl.lit(2.0)
+    )
+    robust = FakeRun(**{**run.__dict__, "metrics": also})
+    spec = next(f for f in figures(robust) if f.name == "measures")
+    assert "weight_norm" in spec.tables
+    assert not {name for name in spec.tables if name.startswith(("llc", "local"))}
+    assert "llc_drift" in find("measures").of(robust, {"columns": "llc_drift"}).tables
+
+
 def test_of_very_many_measures_the_first_are_drawn_and_the_rest_counted(tmp_path: Path) -> None:
     run = short_run(tmp_path)
     norms = run.metrics.with_columns(**{f"norm.{i}": pl.col("step") * 1.0 for i in range(60)})

@@ -104,7 +104,7 @@ def other_figure(curves: Curves, columns: Sequence[str], options: CurveOptions) 
         UserError: there is no column.
     """
     if not columns:
-        raise UserError(f"{curves.run.name} has no measures besides accuracy and loss; give columns=a,b")
+        raise UserError(f"{curves.run.name} has no measures without a figure of their own; give columns=a,b")
     tables: dict[str, Table] = {}
     panels: list[Panel] = []
     for column in columns:
