@@ -155,6 +155,19 @@ def test_what_steps_add_is_a_note_or_a_reason(
     assert any("up to 4.2% too high" in note for note in found.notes) == (said is None)
 
 
+@pytest.mark.parametrize("value", [0.05, -0.01])
+def test_what_steps_add_is_no_reason_where_the_error_hides_it(value: float) -> None:
+    draws = autoregressive(0.5, 4, 1000, 2)
+    for baseline_error, is_hidden in ((0.01, True), (0.0, False)):  # times n_beta: an error of 0.1 or 0.03
+        found = estimate(
+            1 + (value + draws - draws.mean()) / 10, baseline=1.0, baseline_error=baseline_error, n_beta=10.0,
+            gamma=1.0, step_size=0.1, burn_in=0, excess=np.full(4, 0.04),
+        )  # fmt: skip
+        assert found.equilibrated == is_hidden
+        note = "steps of 0.1 add up to 0.04, less than half of the standard error"
+        assert (note in found.notes) == is_hidden
+
+
 def test_acceptance_is_that_of_chains_that_did_not_diverge() -> None:
     draws = 5 + autoregressive(0.5, 4, 1000, 2)
     rest: dict[str, Any] = {"baseline": 0.0, "n_beta": 1.0, "gamma": 1.0, "step_size": 0.1, "burn_in": 0}

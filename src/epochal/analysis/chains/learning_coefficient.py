@@ -158,13 +158,14 @@ def estimate(
     block_rhat, half = rank_rhat(blocks(sound)), float(sound[:, : max(length // 2, 1)].mean())
     stuck = int((np.ptp(sound, axis=-1) == 0).sum()) if length > 1 else 0
     is_sound = finite.all(axis=-1)
-    step_bias = None if excess is None else share_of_steps(value, float(excess[is_sound].mean()))
+    added = math.nan if excess is None else float(excess[is_sound].mean())
+    step_bias = None if excess is None else share_of_steps(value, added)
     accepted = None if acceptance is None else float(acceptance[is_sound].mean())
     reasons += reasons_of(
         Signs(
             value=value, standard_error=total, sampling_error=error, ess=ess, drift=drift, half=half,
             rhat=rhat if length >= FEWEST_DRAWS else math.nan, block_rhat=block_rhat, chains=chains,
-            stuck=stuck, step_bias=step_bias, acceptance=accepted,
+            stuck=stuck, step_bias=step_bias, step_excess=added, acceptance=accepted,
         )
     )  # fmt: skip
     notes = []
@@ -175,6 +176,8 @@ def estimate(
         )
     if step_bias is not None and HIGHEST_STEP_BIAS < step_bias <= LARGEST_STEP_BIAS:
         notes.append(f"steps of {step_size:.3g} make this up to {step_bias:.1%} too high: take shorter ones")
+    elif step_bias is not None and added > 0 and not reasons and not step_bias <= LARGEST_STEP_BIAS:
+        notes.append(f"steps of {step_size:.3g} add up to {added:.2g}, less than half of the standard error")
     return Estimate(
         value=value, standard_error=total, errors=errors, rhat=rhat, ess=ess, drift=drift,
         equilibrated=not reasons, reasons=reasons, notes=notes, traces=traces, baseline=baseline,

@@ -20,7 +20,10 @@ LOWEST_ACCEPTANCE = 0.2
 """Of the Metropolis step; .57 mixes fastest in many dimensions, and far below it chains stand still."""
 
 LARGEST_STEP_BIAS = 0.1
-"""Of the estimate, by steps that are not corrected: with more it is no estimate."""
+"""Of the estimate, by steps that are not corrected: with more it is none, unless its error hides them."""
+
+HIDDEN = 0.5
+"""Standard errors up to which what steps add is hidden: of a coefficient near 0 every share is large."""
 
 SIGNS = ("chains", "diverged", "stuck", "block_rhat", "drift", "half")
 """Columns ``llc_...`` of a table besides value, error, R-hat and effective draws."""
@@ -57,6 +60,9 @@ class Signs:
 
     step_bias: float | None = None
     """A share of the value; None where the sampler does not tell, not finite where it cannot be told."""
+
+    step_excess: float = math.nan
+    """The same as a number, where it is known."""
 
     acceptance: float | None = None
     """Mean probability, of samplers that accept or reject."""
@@ -107,7 +113,7 @@ def _of_size(signs: Signs) -> list[str]:
     """Of the value itself, and of what steps add to it."""
     if is_negative(signs.value, signs.standard_error):
         return [f"negative, {signs.value:.3g}: w* is no minimum of this loss near it; train longer"]
-    return _of_bias(signs.step_bias)
+    return [] if signs.step_excess <= HIDDEN * signs.standard_error else _of_bias(signs.step_bias)
 
 
 def reasons_of_step(step_bias: float | None, acceptance: float | None) -> list[str]:

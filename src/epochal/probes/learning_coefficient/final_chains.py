@@ -99,7 +99,7 @@ def is_for_its_step(found: Estimate) -> bool:
     """Whether a shorter step is all that is missing; where few proposals are accepted, all else follows."""
     of_step = reasons_of_step(found.step_bias, found.acceptance)
     is_stuck = bool(reasons_of_step(None, found.acceptance))
-    return is_stuck or (bool(of_step) and set(found.reasons) <= set(of_step))
+    return is_stuck or (bool(found.reasons) and set(found.reasons) <= set(of_step))
 
 
 def is_lost(found: Estimate, size: int) -> bool:
