@@ -184,6 +184,22 @@ def test_interrupts_end_cleanly_and_say_how_to_resume(
     ]
 
 
+@pytest.mark.usefixtures("without_pages")
+def test_a_run_that_began_with_fewer_columns_goes_on_with_those(
+    call: Call, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("epochal.launch.training.train", Stopping(12, signal.SIGINT, 1))
+        call("run", "algorithmic", *TINY, "seed=0:2")
+    (path,) = runs.glob("[!.]*")
+    schema = json.loads((path / "schema.json").read_text())
+    del schema["columns"]["val_loss"]
+    (path / "schema.json").write_text(json.dumps(schema))
+    resumed = call("run", "algorithmic", *TINY, "seed=0:2")
+    assert resumed.code == 0 and "val_loss: measured since a later version" in resumed.err
+    assert "val_loss" not in load(path).metrics.columns and load(path).metrics["step"].max() == 20
+
+
 def test_memory_that_is_not_there_is_told_and_leaves_nothing(
     call: Call, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

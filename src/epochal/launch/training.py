@@ -75,6 +75,7 @@ class _Training:
         self._population, offset, self._wall_seconds = self._restored()
         self._stored_step, self._stored_at = self._population.step, time.monotonic()
         self.writer: RecordWriter = directory.record_writer(pack.number, offset)
+        self._unknown = self._columns_since()
 
     def run(self) -> Ended:
         started = time.monotonic() - self._wall_seconds
@@ -123,6 +124,17 @@ class _Training:
             self._tell(f"pack {number} continues after step {state.step}")
         return population, state.record_offset, state.meta["wall_seconds"]
 
+    def _columns_since(self) -> set[str]:
+        """What the probes of a later version give besides the columns with which this run began."""
+        given = {column.name for probe, _ in self._program.probes for column in probe.columns}
+        unknown = given - self._directory.schema.keys()
+        if unknown:
+            self._tell(
+                f"{', '.join(sorted(unknown))}: measured since a later version than this run began with, and "
+                "not recorded in it"
+            )
+        return unknown
+
     def _keep(self, moment: Moment) -> None:
         population = self._population
         members = [self._pack.members[row] for row in population.rows.tolist()]
@@ -151,7 +163,7 @@ class _Training:
         epoch = moment.step / self._program.steps_per_epoch
         rows = [
             {"member": members[row], "step": moment.step, "epoch": epoch}
-            | {column: values[row] for column, values in moment.record.items()}
+            | {name: values[row] for name, values in moment.record.items() if name not in self._unknown}
             for row in alive
         ]
         self.writer.append(rows)
