@@ -55,6 +55,10 @@ class SplitOrders:
     shared: Mapping[Split, Int64[Tensor, " _"]]
     own: Mapping[Split, Int64[Tensor, "M _"]]
 
+    def of(self, place: int) -> dict[Split, Int64[Tensor, " _"]]:
+        """Those of the member at a place."""
+        return {**self.shared, **{split: order[place] for split, order in self.own.items()}}
+
 
 def split_orders(program: Program) -> SplitOrders:
     """Where all members have the same examples in the same order, inputs are not gathered per member."""

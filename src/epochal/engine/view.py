@@ -16,6 +16,7 @@ from epochal.core.tensors.rule import credit_at_sites
 from epochal.core.tensors.tap import SILENT, Tap, recording
 from epochal.core.tensors.task import Fields, Split, Task
 from epochal.core.values.errors import UserError
+from epochal.engine.population import Population
 from epochal.engine.program import Program
 
 EVALUATION_ROWS = 8192
@@ -58,6 +59,25 @@ class LiveView:
         self._data: dict[Split, Batch] = {}
         self._seen: dict[Split, tuple[Tensor, Tensor]] = {}
         self._activations: dict[Split, dict[str, Tensor]] = {}
+
+    @classmethod
+    def of(
+        cls,
+        program: Program,
+        population: Population,
+        place: int,
+        orders: Mapping[Split, Int64[Tensor, " N"]] = {},
+    ) -> "LiveView":
+        """The member at a place of a population, which has all of the program's."""
+        fields, memory, objective = (
+            {name: values[place] for name, values in each.items()}
+            for each in (program.fields, population.memory, population.objective)
+        )
+        return cls(
+            program, step=population.step, flat=population.flat[place], buffers=population.buffers[place],
+            initial=population.initial[place], fields=fields, orders=orders, memory=memory,
+            objective=objective,
+        )  # fmt: skip
 
     @property
     def task(self) -> Task:

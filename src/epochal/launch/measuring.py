@@ -15,7 +15,7 @@ from epochal.core.values.identity import SEMANTICS, digest
 from epochal.core.values.options import parse_options
 from epochal.core.values.probe_list import name_of, problem_of, split_entry
 from epochal.core.values.source import copy_name, hashed, is_own, parts_of, read_source
-from epochal.engine.observe import measure
+from epochal.engine.observe import measure, split_orders
 from epochal.engine.population import Population, initial_population
 from epochal.engine.program import Program
 from epochal.engine.view import LiveView
@@ -24,7 +24,7 @@ from epochal.experiments.probes import load_probe
 from epochal.experiments.restore import member_spec, program_of
 from epochal.launch.execute import declared
 from epochal.launch.numerics import steady
-from epochal.launch.stored_population import population_at
+from epochal.launch.stored_population import StoredPack
 from epochal.launch.trajectory import Values, along_members
 from epochal.store.calibration import calibrated
 from epochal.store.probe_tables import KEYS, Kept, ProbeTable, store_code
@@ -113,7 +113,8 @@ def measure_snapshots(
                 program = program_of(run, group, executor=run.spec["executors"][pack])
                 start = initial_population(program)
                 labels = labels or _labels(program, start, wanted.probe)
-                for values in measured(run, wanted.probe, program, start, pack, group, due, there):
+                stored = StoredPack(run=run, program=program, start=start, number=pack, members=group)
+                for values in measured(wanted.probe, stored, due, there):
                     fresh.append(_table(wanted.probe, program, values))
                     kept |= _besides(wanted.probe, values)
                     done += 1
@@ -182,23 +183,20 @@ def _grouped(work: Sequence[Work]) -> Iterator[tuple[int, tuple[int, ...], list[
 
 
 def _whole_packs(
-    run: Run,
     probe: ConfiguredProbe,
-    program: Program,
-    start: Population,
-    pack: int,
-    members: Sequence[int],
+    pack: StoredPack,
     steps: Sequence[int],
     there: Set[tuple[int, int]],
 ) -> Iterator[Values]:
     """One snapshot after the other, of all members: also of those that are there, for the same bits."""
+    orders = split_orders(pack.program)
     for step in steps:
-        population, diverged = population_at(run, program, start, pack, members, step)
+        population, diverged = pack.at(step)
         with explained():
-            columns = measure(program, population, [probe], with_kept=True)
-        alive = [place for place, member in enumerate(members) if member not in diverged]
+            columns = measure(pack.program, population, [probe], orders=orders, with_kept=True)
+        alive = [place for place, member in enumerate(pack.members) if member not in diverged]
         yield Values(
-            members=[members[place] for place in alive],
+            members=[pack.members[place] for place in alive],
             step=step,
             columns={name: array[alive] for name, array in columns.items()},
         )
@@ -246,13 +244,5 @@ def _labels(program: Program, start: Population, probe: ConfiguredProbe) -> dict
     """Those of the first member: names and shapes are the same for all."""
     if probe.probe.labels is None:
         return {}
-    fields = {name: values[0] for name, values in program.fields.items()}
-    flat, buffers = start.flat[0], start.buffers[0]
-    memory = {name: values[0] for name, values in start.memory.items()}
-    state = {name: values[0] for name, values in start.objective.items()}
-    view = LiveView(
-        program, step=0, flat=flat, buffers=buffers, initial=flat, fields=fields, memory=memory,
-        objective=state,
-    )  # fmt: skip
     with explained(), torch.no_grad():
-        return probe.labels(view)
+        return probe.labels(LiveView.of(program, start, 0))

@@ -4,7 +4,7 @@ from epochal.core.values.errors import UserError
 from epochal.engine.population import initial_population
 from epochal.engine.view import LiveView
 from epochal.experiments.restore import program_of
-from epochal.launch.stored_population import population_at
+from epochal.launch.stored_population import StoredPack
 from epochal.store.run import Run
 from epochal.store.snapshots import members_at, packs_at
 
@@ -23,15 +23,12 @@ def view_of(run: Run, member: int | None, step: int | None, *, purpose: str) -> 
         raise UserError(f"{run.name} has no snapshot of step {step}; the nearest is {near}")
     pack, member = _pack_of(run, member, step)
     program = program_of(run, (member,), executor="vmap")
-    population, diverged = population_at(run, program, initial_population(program), pack, (member,), step)
+    start = initial_population(program)
+    stored = StoredPack(run=run, program=program, start=start, number=pack, members=(member,))
+    population, diverged = stored.at(step)
     if member in diverged:
         raise UserError(f"member {member} had diverged by step {step}: choose another with --member")
-    view = LiveView(
-        program, step=step, flat=population.flat[0], buffers=population.buffers[0],
-        initial=population.initial[0], fields={name: values[0] for name, values in program.fields.items()},
-        memory={name: values[0] for name, values in population.memory.items()},
-    )  # fmt: skip
-    return view, member, step
+    return LiveView.of(program, population, 0), member, step
 
 
 def _pack_of(run: Run, member: int | None, step: int) -> tuple[int, int]:

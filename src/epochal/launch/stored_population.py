@@ -1,7 +1,7 @@
 """Members of a pack as they stood at a snapshot."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -11,25 +11,32 @@ from epochal.store.run import Run
 from epochal.store.snapshots import load_snapshot
 
 
-def population_at(
-    run: Run, program: Program, start: Population, pack: int, members: Sequence[int], step: int
-) -> tuple[Population, frozenset[int]]:
-    """These members of a pack as they stood at a snapshot, and which had diverged."""
-    stored = load_snapshot(run.paths.snapshots, pack, step)
-    rows = [stored.members.index(member) for member in members]
-    tensors = {
-        name: torch.from_numpy(array[rows]).to(program.device) for name, array in stored.tensors.items()
-    }
-    memory, objective = (
-        {name.removeprefix(of): value for name, value in tensors.items() if name.startswith(of)}
-        for of in ("memory.", "objective.")
-    )
-    population = replace(
-        start,
-        step=step,
-        flat=tensors["params"],
-        buffers=tensors["buffers"],
-        memory=memory or start.memory,
-        objective=objective or start.objective,
-    )
-    return population, frozenset(stored.meta.get("diverged", ()))
+@dataclass(frozen=True, kw_only=True)
+class StoredPack:
+    """Members of a pack: the program of these, their population at the start, and where snapshots lie."""
+
+    run: Run
+    program: Program
+    start: Population
+    number: int
+    members: Sequence[int]
+
+    def at(self, step: int) -> tuple[Population, frozenset[int]]:
+        """The members as they stood at a snapshot, and which had diverged."""
+        stored = load_snapshot(self.run.paths.snapshots, self.number, step)
+        rows = [stored.members.index(member) for member in self.members]
+        device = self.program.device
+        tensors = {name: torch.from_numpy(array[rows]).to(device) for name, array in stored.tensors.items()}
+        memory, objective = (
+            {name.removeprefix(of): value for name, value in tensors.items() if name.startswith(of)}
+            for of in ("memory.", "objective.")
+        )
+        population = replace(
+            self.start,
+            step=step,
+            flat=tensors["params"],
+            buffers=tensors["buffers"],
+            memory=memory or self.start.memory,
+            objective=objective or self.start.objective,
+        )
+        return population, frozenset(stored.meta.get("diverged", ()))
